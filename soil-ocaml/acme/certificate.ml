@@ -74,7 +74,10 @@ let verify_order leaf rest =
       let chain = leaf :: List.rev between in
       match X509.Validation.verify_chain ~host:None ~time ~anchors:[ anchor ] chain with
       | Ok _ -> Ok ()
-      | Error e -> Error (Format.asprintf "%a" X509.Validation.pp_chain_error e))
+      | Error e ->
+          let text = Format.asprintf "%a" X509.Validation.pp_chain_error e in
+          let line = String.map (function '\n' -> ' ' | c -> c) text in
+          Error ("a certificate of the chain hasn't signed the one before: " ^ line))
 
 let ( let* ) = Result.bind
 let message r = Result.map_error (fun (`Msg m) -> m) r

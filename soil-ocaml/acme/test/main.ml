@@ -131,13 +131,26 @@ let bad_chains_change_nothing () =
   wait 60.;
   let first = end_of acme in
   is "first" true (first <> None);
-  wait (58. *. day);
+  (* The renewal is due at a random time from the 57th to the 60th day. *)
+  wait (56. *. day);
+  ca.chain <- Other_key;
+  wait (4. *. day);
   List.iter
-    (fun chain ->
+    (fun (chain, why) ->
       ca.chain <- chain;
       wait day;
-      is "the old one stays" true (end_of acme = first))
-    Ca.[ Other_key; Other_names; Wrong_order; Empty; Huge; Expired ];
+      is "the old one stays" true (end_of acme = first);
+      mentions "why" [ why ] (failure acme);
+      is "in a line" false (String.contains (failure acme) '\n'))
+    Ca.
+      [
+        (Other_key, "for another key");
+        (Other_names, "lacks some of the names");
+        (Wrong_order, "hasn't signed the one before");
+        (Empty, "the chain is empty");
+        (Huge, "more than 131072 bytes");
+        (Expired, "has ended");
+      ];
   is "attempts" true ((Acme.status acme).failures > 5);
   ca.chain <- Good;
   wait day;
