@@ -5,7 +5,7 @@ module Server = Soil_http.Server
 module Header = Cohttp.Header
 module Dsa = Mirage_crypto_ec.P256.Dsa
 
-type chain = Good | Other_key | Other_names | Wrong_order | Empty | Huge | Expired
+type chain = Good | Other_key | Other_names | Wrong_order | Empty | Long | Huge | Expired
 
 type authorization = {
   name : string;
@@ -34,6 +34,10 @@ type t = {
   mutable bad_nonces : int;  (** Each n-th signed request is refused; 0: none. *)
   mutable unavailable : int;  (** So many next requests get 503. *)
   mutable cut : int;  (** So many next responses are cut. *)
+  mutable cut_at : string option;  (** The next response to such a path is cut. *)
+  mutable scheme : string;  (** Of the URLs in orders. *)
+  mutable other_name : string option;  (** In authorizations. *)
+  mutable refuses_replaces : bool;
   mutable rate_limited : int option;  (** [Retry-After] for new orders. *)
   mutable validation_seconds : float;
   mutable issue_seconds : float;
@@ -97,6 +101,10 @@ let create reach =
     bad_nonces = 0;
     unavailable = 0;
     cut = 0;
+    cut_at = None;
+    scheme = "http";
+    other_name = None;
+    refuses_replaces = false;
     rate_limited = None;
     validation_seconds = 0.;
     issue_seconds = 0.;
@@ -287,8 +295,9 @@ let new_number t =
   t.numbers <- t.numbers + 1;
   t.numbers
 
-let authorization_json id (a : authorization) =
+let authorization_json t id (a : authorization) =
   let status, error = state a in
+  let name = Option.value t.other_name ~default:a.name in
   let challenge kind =
     let error = Option.map (fun e -> ("error", problem_json "unauthorized" e)) error in
     `Assoc
@@ -302,7 +311,7 @@ let authorization_json id (a : authorization) =
   in
   `Assoc
     [
-      ("identifier", `Assoc [ ("type", `String "dns"); ("value", `String a.name) ]);
+      ("identifier", `Assoc [ ("type", `String "dns"); ("value", `String name) ]);
       ("status", `String status);
       ("challenges", `List (List.map challenge [ "dns-01"; "http-01"; "tls-alpn-01" ]));
     ]
@@ -319,7 +328,7 @@ let order_status t (o : order) =
       else "pending"
 
 let order_json t id (o : order) =
-  let url kind id = `String (Printf.sprintf "%s/%s/%d" base kind id) in
+  let url kind id = `String (Printf.sprintf "%s://ca.test/%s/%d" t.scheme kind id) in
   let status = order_status t o in
   `Assoc
     ([
@@ -351,6 +360,7 @@ let new_order t payload =
         "rateLimited" "too many certificates"
   | None -> ());
   (match member "replaces" payload with
+  | `String id when t.refuses_replaces -> problem ~status:`Conflict "alreadyReplaced" id
   | `String id when List.mem id t.replaced -> problem ~status:`Conflict "alreadyReplaced" id
   | `String id -> t.replaced <- id :: t.replaced
   | _ -> ());
@@ -388,6 +398,7 @@ let chain_of t (o : order) request =
   let pem = X509.Certificate.encode_pem_multiple in
   match t.chain with
   | Empty -> ""
+  | Long -> pem (leaf :: List.init 10 (fun _ -> t.root))
   | Huge -> String.concat "" (List.init 500 (fun _ -> pem [ leaf; t.root ]))
   | Wrong_order -> pem [ leaf; leaf; t.root ]
   | Good | Other_key | Other_names | Expired -> pem [ leaf; t.root ]
@@ -429,7 +440,7 @@ let answer t request =
       | [ "newOrder" ] -> new_order t payload
       | [ "authorization"; id ] ->
           let id = int_of_string id in
-          json t (authorization_json id (Hashtbl.find t.authorizations id))
+          json t (authorization_json t id (Hashtbl.find t.authorizations id))
       | [ "challenge"; id; kind ] ->
           let id = int_of_string id in
           let a = Hashtbl.find t.authorizations id in
@@ -458,7 +469,10 @@ let handler t request =
           respond t ~status ~headers ~kind:"application/problem+json"
             (Yojson.Safe.to_string (problem_json kind detail))
     in
-    if t.cut > 0 then (
-      t.cut <- t.cut - 1;
+    let is_cut_at prefix = String.starts_with ~prefix (Server.path request) in
+    let is_cut = Option.fold ~none:false ~some:is_cut_at t.cut_at in
+    if is_cut then t.cut_at <- None;
+    if t.cut > 0 || is_cut then (
+      t.cut <- max 0 (t.cut - 1);
       Server.stream ~length:1000 (fun _ -> failwith "cut"))
     else response

@@ -110,6 +110,37 @@ let problems_are_passed_on () =
   wait 400.;
   is "later" true (has acme)
 
+let retry_after_is_bounded () =
+  in_world @@ fun world ->
+  world.ca.rate_limited <- Some 10_000_000;
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 60.;
+  is "a day at most" true ((Acme.status acme).next_attempt <= Soil.Clock.now () +. day)
+
+let a_lost_answer_to_finalize () =
+  in_world @@ fun world ->
+  world.ca.cut_at <- Some "/finalize";
+  world.ca.issue_seconds <- 30.;
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 300.;
+  is "certificate" true (has acme);
+  same "orders" 1 (Ca.count world.ca "/newOrder")
+
+(* URLs that lead elsewhere, and names that weren't ordered. *)
+let lies_are_refused () =
+  let refused lie what =
+    in_world @@ fun world ->
+    lie world.ca;
+    let acme = machine world (Acme.Store.memory ()) in
+    ignore (start world acme);
+    wait 60.;
+    mentions what [ what; "malformed" ] (failure acme)
+  in
+  refused (fun ca -> ca.scheme <- "https") "authorizations";
+  refused (fun ca -> ca.other_name <- Some "other.example") "identifier"
+
 let failed_challenges_are_told () =
   in_world @@ fun world ->
   let store = Acme.Store.memory () in
@@ -148,6 +179,7 @@ let bad_chains_change_nothing () =
         (Other_names, "lacks some of the names");
         (Wrong_order, "hasn't signed the one before");
         (Empty, "the chain is empty");
+        (Long, "more than 10 certificates");
         (Huge, "more than 131072 bytes");
         (Expired, "has ended");
       ];
@@ -188,6 +220,20 @@ let follows_ari () =
   wait (10. *. day);
   is "no loop" true (Ca.count ca "/newOrder" <= 13)
 
+let replaced_meanwhile () =
+  in_world @@ fun world ->
+  let ca = world.ca in
+  let start_time = Soil.Clock.now () in
+  ca.window <- Some (start_time +. (10. *. day), start_time +. (11. *. day));
+  ca.refuses_replaces <- true;
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 60.;
+  let first = end_of acme in
+  wait (12. *. day);
+  is "renewed" true (end_of acme > first);
+  same "failures" 0 (Acme.status acme).failures
+
 let restarts_wait () =
   in_world @@ fun world ->
   let store = Acme.Store.memory () in
@@ -200,10 +246,11 @@ let restarts_wait () =
   done;
   same "orders" 1 (Ca.count world.ca "/newOrder")
 
-let two_machines name store () =
-  ignore name;
+let two_machines store () =
   in_world @@ fun world ->
   let store = store () in
+  (* The second machine comes during the order. *)
+  world.ca.issue_seconds <- 120.;
   let a = machine world store in
   (* The CA reaches this one. *)
   let b = machine ~names world store in
@@ -286,6 +333,33 @@ let stores () =
       check Alcotest.(option string) "removed" None (store.get "k"))
     [ in_directory (); in_kv (); Acme.Store.memory () ]
 
+(* A stranger's first bytes *)
+
+let hello = Ca.hello "a.example"
+
+let hellos () =
+  match Client_hello.parse hello with
+  | Some { server_name; protocols } ->
+      check Alcotest.(option string) "name" (Some "a.example") server_name;
+      check Alcotest.(list string) "protocols" [ "acme-tls/1" ] protocols
+  | None -> Alcotest.fail "a client hello"
+
+let arbitrary_bytes =
+  let open QCheck2.Gen in
+  let changed =
+    let+ at = int_bound (String.length hello - 1) and+ c = char in
+    String.mapi (fun i old -> if i = at then c else old) hello
+  in
+  let cut = map (String.sub hello 0) (int_bound (String.length hello)) in
+  let cell =
+    QCheck2.Test.make ~count:5000 ~name:"bytes"
+      (oneof [ string_size (int_bound 300); changed; cut ])
+      (fun s ->
+        ignore (Client_hello.parse s);
+        true)
+  in
+  fun () -> QCheck2.Test.check_exn cell
+
 let () =
   let test name f = Alcotest.test_case name `Quick f in
   Alcotest.run "soil.acme"
@@ -299,20 +373,25 @@ let () =
           test "problems are passed on" problems_are_passed_on;
           test "failed challenges" failed_challenges_are_told;
           test "bad chains change nothing" bad_chains_change_nothing;
+          test "Retry-After is bounded" retry_after_is_bounded;
+          test "a lost answer to finalize" a_lost_answer_to_finalize;
+          test "lies are refused" lies_are_refused;
           test "external accounts" external_account_is_bound;
         ] );
       ( "renewals",
         [
           test "after two thirds" renews_after_two_thirds;
           test "by the CA's window" follows_ari;
+          test "replaced meanwhile" replaced_meanwhile;
           test "restarts wait" restarts_wait;
           test "more names" names_are_added;
           test "a store that fails" store_failures;
         ] );
+      ("hellos", [ test "of TLS-ALPN-01" hellos; test "arbitrary bytes" arbitrary_bytes ]);
       ( "two machines",
         [
-          test "in memory" (two_machines "memory" Acme.Store.memory);
-          test "in a directory" (two_machines "directory" in_directory);
-          test "in Kv" (two_machines "kv" in_kv);
+          test "in memory" (two_machines Acme.Store.memory);
+          test "in a directory" (two_machines in_directory);
+          test "in Kv" (two_machines in_kv);
         ] );
     ]
