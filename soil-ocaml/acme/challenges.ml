@@ -17,20 +17,15 @@ let published t key value =
 
 (* HTTP-01: RFC 8555 §8.3 *)
 
-let max_token = 128
 let http_key token = "http-01-" ^ token
 let publish_http t ~token ~authorization = published t (http_key token) authorization
 let prefix = "/.well-known/acme-challenge/"
-
-let is_token s =
-  let is_char = function 'A' .. 'Z' | 'a' .. 'z' | '0' .. '9' | '-' | '_' -> true | _ -> false in
-  s <> "" && String.length s <= max_token && String.for_all is_char s
 
 let token_of path =
   if String.starts_with ~prefix path then
     let n = String.length prefix in
     let token = String.sub path n (String.length path - n) in
-    if is_token token then Some token else None
+    if Jws.is_token token then Some token else None
   else None
 
 let http t handler request =

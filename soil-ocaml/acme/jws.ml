@@ -12,6 +12,13 @@ let alphabet = Base64.uri_safe_alphabet
 let base64 s = Base64.encode_string ~pad:false ~alphabet s
 let of_base64 s = Result.to_option (Base64.decode ~pad:false ~alphabet s)
 
+let is_base64 s =
+  let is_char = function 'A' .. 'Z' | 'a' .. 'z' | '0' .. '9' | '-' | '_' -> true | _ -> false in
+  s <> "" && String.for_all is_char s
+
+let max_token = 128
+let is_token s = String.length s <= max_token && is_base64 s
+
 (* The members are in the order of a thumbprint, and need no escapes. *)
 let jwk_members key =
   let point = Dsa.pub_to_octets (Dsa.pub_of_priv key) in

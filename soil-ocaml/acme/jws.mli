@@ -15,6 +15,12 @@ val base64 : string -> string
 
 val of_base64 : string -> string option
 
+val is_base64 : string -> bool
+(** [is_base64 s] is whether [s] has one or more characters of base64url and no others. *)
+
+val is_token : string -> bool
+(** [is_token s] is whether [s] can be a challenge's token: {!is_base64}, of at most 128 bytes. *)
+
 val jwk : key -> Yojson.Safe.t
 (** [jwk k] is the public key ({{:https://www.rfc-editor.org/rfc/rfc7517}RFC 7517}). *)
 

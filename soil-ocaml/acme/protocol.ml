@@ -18,7 +18,6 @@ type t = {
 let max_json = 64 * 1024
 let max_values = 2000
 let max_url = 2000
-let max_token = 128
 let max_nonces = 4
 let max_bad_nonces = 10
 let max_retries = 4
@@ -166,14 +165,11 @@ let connect client directory key =
 
 (* Nonces and signed requests *)
 
-let is_base64 s =
-  let is_char = function 'A' .. 'Z' | 'a' .. 'z' | '0' .. '9' | '-' | '_' -> true | _ -> false in
-  s <> "" && String.for_all is_char s
-
 let remember_nonce t response =
   match Header.get response.headers "replay-nonce" with
   | Some nonce
-    when is_base64 nonce && String.length nonce <= max_url && List.length t.nonces < max_nonces ->
+    when Jws.is_base64 nonce && String.length nonce <= max_url && List.length t.nonces < max_nonces
+    ->
       t.nonces <- nonce :: t.nonces
   | Some _ | None -> ()
 
@@ -338,8 +334,7 @@ let begin_authorization t ~names ~choose ~publish uri =
       | Some (kind, json) ->
           let target = url_of t operation uri "url" (text operation uri "url" json) in
           let token = text operation uri "token" json in
-          if not (is_base64 token && String.length token <= max_token) then
-            malformed operation uri "token";
+          if not (Jws.is_token token) then malformed operation uri "token";
           let withdraw = publish name (challenge t kind token) in
           let ask () = ignore (post_json t "challenge" target (`Assoc [])) in
           Some (ask, withdraw))
