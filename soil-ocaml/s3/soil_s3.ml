@@ -130,24 +130,12 @@ let hex s =
 
 let algorithm = "AWS4-HMAC-SHA256"
 
-(* Civil time of days since 1970, by Howard Hinnant's days_from_civil, inverted. *)
-let date_of_days days =
-  let z = days + 719468 in
-  let era = z / 146097 in
-  let day = z - (era * 146097) in
-  let year = (day - (day / 1460) + (day / 36524) - (day / 146096)) / 365 in
-  let day_of_year = day - ((365 * year) + (year / 4) - (year / 100)) in
-  let month = ((5 * day_of_year) + 2) / 153 in
-  let d = day_of_year - (((153 * month) + 2) / 5) + 1 in
-  let m = if month < 10 then month + 3 else month - 9 in
-  ((year + (era * 400) + if m <= 2 then 1 else 0), m, d)
-
 let max_time = 253402300799.
 
 let time now =
   if not (now >= 0. && now <= max_time) then invalid_arg "Soil_s3: the time is out of range";
   let seconds = int_of_float now in
-  let y, m, d = date_of_days (seconds / 86400) in
+  let y, m, d = Soil.Private.date (seconds / 86400) in
   let rest = seconds mod 86400 in
   Printf.sprintf "%04d%02d%02dT%02d%02d%02dZ" y m d (rest / 3600) (rest / 60 mod 60) (rest mod 60)
 
