@@ -38,7 +38,7 @@ def copies_behind_a_load_balancer(context):
     if not shutil.which("haproxy"):
         raise Skip("haproxy isn't installed; install it: apt-get install haproxy")
     taps = {name: context.tap() for name in "abc"}
-    database(context, "0.0.0.0")
+    database(context, "0.0.0.0")()
     copies = {}
 
     def start(name):

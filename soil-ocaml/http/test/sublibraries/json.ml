@@ -118,8 +118,8 @@ let requests () =
      String.sub answer 0 (String.index answer '{'));
   is_invalid "not finite" (fun () -> ignore (J.response (`List [ `Float nan ])))
 
-(* How many turns another task has at least while [f] reads the body of a POST. *)
-let turns_of f body =
+(* How many turns another task has at least in [times] runs while [f] reads the body of a POST. *)
+let turns_of ~times f body =
   let turns = ref 0 and spent = ref 0 in
   let rec count () =
     incr turns;
@@ -139,16 +139,18 @@ let turns_of f body =
     !spent
   in
   (* Waits for the body only add turns. *)
-  List.fold_left min max_int (List.init 3 turns)
+  List.fold_left min max_int (List.init times turns)
 
 let yields () =
-  let check what body =
-    let received = turns_of (fun r -> ignore (Server.body_string r)) body in
-    let parsed = turns_of (fun r -> bool what true (Result.is_ok (J.read Fun.id r))) body in
+  let rec check ?(times = 3) what body =
+    let received = turns_of ~times (fun r -> ignore (Server.body_string r)) body in
+    let parsed = turns_of ~times (fun r -> bool what true (Result.is_ok (J.read Fun.id r))) body in
     (* Two scans of the text, and Yojson's. *)
     let expected = 3 * (String.length body / 4096) in
     if parsed < received + (expected / 2) then
-      Alcotest.failf "%s: %d turns, %d without parsing" what parsed received
+      (* All runs may have waited, on a loaded machine. *)
+      if times < 50 then check ~times:(4 * times) what body
+      else Alcotest.failf "%s: %d turns, %d without parsing" what parsed received
   in
   check "numbers" ("[" ^ String.concat "," (List.init 99_000 (fun _ -> "0")) ^ "]");
   check "a string" ("\"" ^ String.make 500_000 'x' ^ "\"");
