@@ -129,7 +129,6 @@ let hex s =
     (List.map (fun c -> Printf.sprintf "%02x" (Char.code c)) (List.of_seq (String.to_seq s)))
 
 let algorithm = "AWS4-HMAC-SHA256"
-
 let max_time = 253402300799.
 
 let time now =
