@@ -180,7 +180,8 @@ fn started(fd: i32, bytes: &[u8]) -> Option<Node> {
     };
     Some(Node {
         fd,
-        out: Vec::new(),
+        // A node may end in the middle of malloc, which then can't be called.
+        out: Vec::with_capacity(2 * BUFFER),
         input: Vec::new(),
         monotonic,
         wall,

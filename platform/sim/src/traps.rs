@@ -16,9 +16,13 @@ pub mod signals;
 mod vdso;
 
 use crate::stub::Call;
+use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use platform::error::{Error, Failure};
+
+/// Bytes of the stack for handlers.
+const STACK: usize = 256 << 10;
 
 /// Installs the traps, for the rest of the process.
 ///
@@ -28,7 +32,12 @@ pub fn install() -> Result<(), Failure> {
     vdso::redirect();
     // A hook needs more stack than programs have for handlers. Its programs make calls on the stack
     // of C alone.
-    let stack = if hook::is_set() { 0 } else { libc::SA_ONSTACK };
+    let stack = if hook::is_set() {
+        0
+    } else {
+        replace_stack();
+        libc::SA_ONSTACK
+    };
     take_signal(libc::SIGSYS, on_call, stack);
     counter::trap();
     if filter::install() {
@@ -38,11 +47,25 @@ pub fn install() -> Result<(), Failure> {
     Err(Failure::new(Error::Unsupported, detail))
 }
 
+/// Gives the thread a larger stack for handlers. The one that OCaml's runtime allocates has 8 KiB,
+/// of which the kernel's frame takes 3 KiB on a processor with AVX-512; the runtime keeps another
+/// one when it ends.
+fn replace_stack() {
+    let stack = Vec::leak(alloc::vec![0u8; STACK]);
+    let new = libc::stack_t {
+        ss_sp: stack.as_mut_ptr().cast(),
+        ss_flags: 0,
+        ss_size: stack.len(),
+    };
+    // SAFETY: memory that nothing else uses, for ever.
+    unsafe { libc::sigaltstack(&raw const new, null_mut()) };
+}
+
 /// The type for handlers with a context.
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
 
-/// Installs a handler. `stack` is SA_ONSTACK for the stack that OCaml's runtime has for handlers,
-/// or 0 for the interrupted one.
+/// Installs a handler. `stack` is SA_ONSTACK for the thread's stack for handlers, or 0 for the
+/// interrupted one.
 fn take_signal(signal: i32, handler: Handler, stack: i32) {
     // SAFETY: valid arguments; the handlers passed here interrupt no call of this crate.
     unsafe {
