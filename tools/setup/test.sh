@@ -42,10 +42,10 @@ left_out=$work/left-out
 # Created when the second row no longer uses the build folder.
 built=$work/built
 
-# A hanging step is ended, so that the report still appears: after half an hour for each and 75
+# A hanging step is ended, so that the report still appears: after 45 minutes for each and 110
 # minutes for all, on machines several times slower than the one in README.
-step_limit=1800
-all_limit=4500
+step_limit=2700
+all_limit=6600
 [ -z "$long" ] || { step_limit=36000 all_limit=144000; }
 
 # Runs a command with the remaining time, in its own process group, which also ends with this
