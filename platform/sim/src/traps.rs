@@ -47,9 +47,8 @@ pub fn install() -> Result<(), Failure> {
     Err(Failure::new(Error::Unsupported, detail))
 }
 
-/// Gives the thread a larger stack for handlers. The one that OCaml's runtime allocates has 8 KiB,
-/// of which the kernel's frame takes 3 KiB on a processor with AVX-512; the runtime keeps another
-/// one when it ends.
+/// Gives the thread a larger stack for handlers than OCaml's runtime does, whose 8 KiB hold the
+/// kernel's frame, too: 3 KiB on a processor with AVX-512.
 fn replace_stack() {
     let stack = Vec::leak(alloc::vec![0u8; STACK]);
     let new = libc::stack_t {

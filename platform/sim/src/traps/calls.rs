@@ -6,7 +6,14 @@ use super::{counter, names};
 use crate::node;
 use crate::stub::{self, Call};
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
+/// The program's stack for handlers, as sigaltstack(2) has it: address, flags, bytes.
+static STACK: [AtomicUsize; 3] = [
+    AtomicUsize::new(0),
+    AtomicUsize::new(libc::SS_DISABLE as usize),
+    AtomicUsize::new(0),
+];
 const SECOND: u64 = 1_000_000_000;
 
 /// The parent's.
@@ -71,6 +78,20 @@ fn wait(call: &Call, descriptors: usize, timeout: Option<u64>) -> isize {
         Some(timeout) if descriptors == 0 => sleep_until(monotonic().saturating_add(timeout)),
         _ => unowned(call),
     }
+}
+
+/// sigaltstack(2): the program's stack is remembered and not used, because it may be too small for
+/// the handlers of the traps, which have their own ([`super`]).
+fn change_stack(new: usize, old: usize) -> isize {
+    let [start, flags, len] = STACK.each_ref().map(|word| word.load(Ordering::Relaxed));
+    store(old, [start, flags, len]);
+    if new != 0 {
+        let [start, flags, len]: [usize; 3] = load(new);
+        for (word, value) in STACK.iter().zip([start, flags as u32 as usize, len]) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+    0
 }
 
 fn unowned(call: &Call) -> isize {
@@ -218,6 +239,7 @@ pub fn answer(call: &Call) -> isize {
         libc::SYS_rt_sigaction if a as i32 == libc::SIGSYS => 0,
         libc::SYS_rt_sigaction => stub::pass(call),
         libc::SYS_rt_sigprocmask => signals::change_mask(call),
+        libc::SYS_sigaltstack => change_stack(a, b),
         libc::SYS_poll => {
             let timeout = u64::try_from(c as i32).ok().map(|ms| ms * 1_000_000);
             wait(call, b, timeout)
