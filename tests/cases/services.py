@@ -445,3 +445,19 @@ def resource_pool(context, form):
         "in use: 0, waiting: 0",
     ], output
     assert status == 0, status
+
+
+@in_every_form(forms=FORMS)
+def jobs_in_postgresql(context, form):
+    """A queue of soil.jobs whose records are rows of PostgreSQL: the first run is killed half way,
+    the next one enqueues the same jobs and ends when each has its one effect."""
+    tap = context.tap()
+    database(context, tap.host)()
+    program = f"{PROGRAMS}jobs_client.exe"
+    child = context.soil(program, form, tap.host, "5432", tap=tap)
+    child.wait_line("half")
+    child.stop()
+    child = context.soil(program, form, tap.host, "5432", tap=tap)
+    status, output = outcome(child, context)
+    assert output.splitlines()[-2:] == ["keys: 100, dead: 0", "effects: 100"], output
+    assert status == 0, status
