@@ -1,0 +1,171 @@
+module Otel = Soil_otel
+module Server = Soil_http.Server
+module H = Cohttp.Header
+
+(* https://opentelemetry.io/docs/specs/semconv/http/http-spans/ *)
+
+let known : Cohttp.Code.meth -> bool = function
+  | `GET | `HEAD | `POST | `PUT | `DELETE | `CONNECT | `OPTIONS | `TRACE | `PATCH -> true
+  | `Other _ -> false
+
+let name_of meth = if known meth then Cohttp.Code.string_of_method meth else "HTTP"
+
+let method_attributes meth : Otel.attributes =
+  let name = `String (Cohttp.Code.string_of_method meth) in
+  if known meth then [ ("http.request.method", name) ]
+  else [ ("http.request.method", `String "_OTHER"); ("http.request.method_original", name) ]
+
+let optional key value = Option.fold value ~none:[] ~some:(fun v -> [ (key, v) ])
+let text key value = optional key (Option.map (fun s -> `String s) value)
+
+let address_attributes host port : Otel.attributes =
+  text "server.address" host @ optional "server.port" (Option.map (fun n -> `Int n) port)
+
+let set_outcome span ~first_error status =
+  let code = Cohttp.Code.code_of_status status in
+  Otel.set_attribute span "http.response.status_code" (`Int code);
+  if code >= first_error then (
+    Otel.set_attribute span "error.type" (`String (string_of_int code));
+    Otel.set_status span (Error ""))
+
+(* Servers *)
+
+let request_attributes scheme request : Otel.attributes =
+  let head = Server.head request in
+  let authority =
+    Option.map (fun host -> Uri.of_string ("//" ^ host)) (H.get head.headers "host")
+  in
+  let client = Option.map Soil.Net.(fun (e : endpoint) -> Address.to_string e.address) in
+  let version =
+    match head.version with `HTTP_1_0 -> "1.0" | `HTTP_1_1 -> "1.1" | `Other _ -> "2"
+  in
+  method_attributes head.meth
+  @ [
+      ("url.scheme", `String scheme);
+      ("url.path", `String (Server.path request));
+      ("network.protocol.version", `String version);
+    ]
+  @ address_attributes (Option.bind authority Uri.host) (Option.bind authority Uri.port)
+  @ text "client.address" (client (Server.endpoint request))
+  @ text "user_agent.original" (H.get head.headers "user-agent")
+
+let remote request =
+  let values = H.get_multi (Server.head request).headers in
+  Otel.Trace_context.of_fields ~traceparent:(values "traceparent") ~tracestate:(values "tracestate")
+
+let end_with_response span request =
+  let name = Otel.name span in
+  let respond response =
+    set_outcome span ~first_error:500 (Server.Response.status response);
+    response
+  in
+  Server.Request.map_response request respond;
+  Soil.Task.on_release (Server.scope request) @@ fun () ->
+  Option.iter
+    (fun route ->
+      Otel.set_attribute span "http.route" (`String route);
+      (* Unless the handler has set another one. *)
+      if Otel.name span = name then Otel.set_name span (name ^ " " ^ route))
+    (Server.Request.route request);
+  Otel.finish span
+
+let middleware ?(accept = fun _ -> false) ?(scheme = "http") () handler request =
+  if not (Otel.is_running ()) then handler request
+  else
+    let parent, links =
+      match remote request with
+      | None -> (Otel.Root, [])
+      | Some c -> if accept request then (Remote c, []) else (Root, [ c ])
+    in
+    let span = Otel.start_span ~kind:Server ~links ~parent (name_of (Server.meth request)) in
+    if not (Otel.is_recording span) then Otel.within span (fun () -> handler request)
+    else (
+      Otel.set_attributes span (request_attributes scheme request);
+      end_with_response span request;
+      Otel.within span @@ fun () ->
+      try handler request
+      with e ->
+        let backtrace = Soil_backtrace.get () in
+        (match e with
+        (* A response, and no failure. *)
+        | Server.Refused _ -> ()
+        | e -> Otel.record_exception span e backtrace);
+        Soil_backtrace.reraise e backtrace)
+
+let proxy_fields _ =
+  match Otel.fields (Otel.current ()) with
+  | [] -> []
+  | fields ->
+      (* The client's own doesn't belong to this parent. *)
+      List.map (fun name -> (name, List.assoc_opt name fields)) [ "traceparent"; "tracestate" ]
+
+(* Clients *)
+
+module Client = struct
+  module Client = Soil_http.Client
+
+  let with_fields span headers =
+    List.fold_left
+      (fun headers (name, value) -> H.replace headers name value)
+      headers (Otel.fields span)
+
+  (* What follows the path may be secret, and so may the user. *)
+  let full uri = Uri.to_string Uri.(with_userinfo (with_fragment (with_query uri []) None) None)
+
+  let start meth uri =
+    let attributes =
+      method_attributes meth
+      @ address_attributes (Uri.host uri) (Uri.port uri)
+      @ [ ("url.full", `String (full uri)) ]
+    in
+    Otel.start_span ~kind:Client ~attributes (name_of meth)
+
+  let answered span (response : Cohttp.Response.t) =
+    set_outcome span ~first_error:400 response.status
+
+  let failed span e =
+    let backtrace = Soil_backtrace.get () in
+    Otel.record_exception span e backtrace;
+    Otel.finish span;
+    Soil_backtrace.reraise e backtrace
+
+  let request ?(headers = H.init ()) ?body ?on_interim ?on_trailers client meth uri f =
+    let span = start meth uri in
+    let headers = with_fields span headers in
+    let f response source =
+      answered span response;
+      f response source
+    in
+    Otel.within span @@ fun () ->
+    match Client.request ~headers ?body ?on_interim ?on_trailers client meth uri f with
+    | v ->
+        Otel.finish span;
+        v
+    | exception e -> failed span e
+
+  let whole ?(headers = H.init ()) meth uri send =
+    let span = start meth uri in
+    Otel.within span @@ fun () ->
+    match send (with_fields span headers) with
+    | (response, _) as answer ->
+        answered span response;
+        Otel.finish span;
+        answer
+    | exception e -> failed span e
+
+  let get ?headers client uri =
+    whole ?headers `GET uri (fun headers -> Client.get ~headers client uri)
+
+  let post ?headers client uri body =
+    whole ?headers `POST uri (fun headers -> Client.post ~headers client uri body)
+
+  let open_ ?(headers = H.init ()) ?body ?patient ?on_interim ?on_trailers scope client meth uri =
+    let span = start meth uri in
+    Soil.Task.on_release scope (fun () -> Otel.finish span);
+    let headers = with_fields span headers in
+    match Client.open_ ~headers ?body ?patient ?on_interim ?on_trailers scope client meth uri with
+    | (response, _) as answer ->
+        answered span response;
+        answer
+    | exception e -> failed span e
+end
