@@ -29,6 +29,7 @@ type queue = {
   exported : int Atomic.t;
   dropped : int Atomic.t;
   wake : T.Condition.t;
+  is_closed : bool Atomic.t; (* Nothing sends any more. *)
   mutable is_failing : bool;
 }
 
@@ -41,14 +42,13 @@ type t = {
   held_items : int Atomic.t; (* Of all queues, and of the batches under way. *)
   held_bytes : int Atomic.t;
   inbox : Soil.Inbox.t;
-  is_over : bool Atomic.t; (* No more comes. *)
-  over : unit T.Promise.t; (* Likewise, for tasks that wait for it. *)
+  over : unit T.Promise.t; (* The program's tasks have ended. *)
   mutable collectors : (unit -> unit) list;
   on_failure : string -> unit;
 }
 
 let queue t signal = List.find (fun q -> q.signal = signal) t.queues
-let is_over t = Atomic.get t.is_over
+let is_over t = T.Promise.peek t.over <> None
 let change counter n = ignore (Atomic.fetch_and_add counter n)
 
 (* Adding, in any thread of any domain *)
@@ -73,7 +73,7 @@ let add t signal ~scope text =
   let n = size item in
   let items = Atomic.fetch_and_add t.held_items 1 in
   let bytes = Atomic.fetch_and_add t.held_bytes n in
-  if items >= t.limits.max_items || bytes + n > t.limits.max_bytes || is_over t then (
+  if items >= t.limits.max_items || bytes + n > t.limits.max_bytes || Atomic.get q.is_closed then (
     give_back t [ item ];
     Atomic.incr q.dropped)
   else (
@@ -264,11 +264,13 @@ let run t q () =
     T.Promise.await t.over;
     Soil.Clock.sleep t.limits.grace
   in
-  Soil.Private.finally (fun () -> lose t q (take q)) @@ fun () ->
-  T.first [ (fun () -> work t q); late ]
+  let close () =
+    Atomic.set q.is_closed true;
+    lose t q (take q)
+  in
+  Soil.Private.finally close @@ fun () -> T.first [ (fun () -> work t q); late ]
 
 let stop t =
-  Atomic.set t.is_over true;
   T.Promise.fulfil t.over ();
   List.iter (fun q -> T.Condition.signal q.wake) t.queues
 
@@ -304,6 +306,7 @@ let create ~limits ~client ~uri ~headers ~resource ~on_failure scope =
       exported = Atomic.make 0;
       dropped = Atomic.make 0;
       wake = T.Condition.create ();
+      is_closed = Atomic.make false;
       is_failing = false;
     }
   in
@@ -318,7 +321,6 @@ let create ~limits ~client ~uri ~headers ~resource ~on_failure scope =
       held_items = Atomic.make 0;
       held_bytes = Atomic.make 0;
       inbox = Soil.Inbox.create scope;
-      is_over = Atomic.make false;
       over = T.Promise.create ();
       collectors = [];
       on_failure;

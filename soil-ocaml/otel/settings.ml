@@ -8,6 +8,7 @@ let pairs name =
   let pair text =
     match Soil.Private.cut '=' (String.trim text) with
     | "", _ -> None
+    | _ when not (String.contains text '=') -> None
     | key, value -> Some (String.trim key, Uri.pct_decode (String.trim value))
   in
   List.filter_map pair (String.split_on_char ',' (Option.value (get name) ~default:""))

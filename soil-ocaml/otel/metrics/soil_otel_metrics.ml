@@ -34,7 +34,8 @@ let point label_names ~now (values, v) =
   Json.record
     ([
        ("attributes", Otel.attributes_to_json attributes);
-       ("startTimeUnixNano", Json.int64 started);
+       (* The clock may have been set. *)
+       ("startTimeUnixNano", Json.int64 (min started now));
        ("timeUnixNano", Json.int64 now);
      ]
     @ value v)

@@ -106,7 +106,10 @@ let attribute item key =
   | None -> ""
 
 let events span = match Json.member "events" span with `List l -> l | _ -> []
-let status_code span = number "code" (Json.member "status" span)
+
+let status_code span =
+  match Json.member "status" span with `Null -> 0 | status -> number "code" status
+
 let counts t signal = Otel.statistics t signal
 
 (* Another program's context. *)

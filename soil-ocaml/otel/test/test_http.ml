@@ -47,8 +47,8 @@ let requests () =
   let c =
     exporting (fun _ _ ->
         serving @@ fun t ->
-        let headers = [ ("user-agent", "agent/1"); ("host", "example.org:8080") ] in
-        ignore (get ~headers t "/users/7?secret=1");
+        let headers = [ ("user-agent", "agent/1") ] in
+        ignore (get ~headers t "http://example.org:8080/users/7?secret=1");
         ignore (get t "/broken");
         ignore (get t "/forbidden");
         ignore (get t "/unavailable");
