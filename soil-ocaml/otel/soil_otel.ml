@@ -100,21 +100,37 @@ type recording = {
   kind : kind;
   parent : Trace_context.t option;
   is_remote : bool;
-  links : Trace_context.t list;
   started : int; (* In nanoseconds since 1970, as all times here. *)
   clock : int; (* The monotonic clock at that time. *)
   mutable attributes : attributes; (* The newest first. *)
   mutable dropped_attributes : int;
   mutable events : event list; (* The newest first. *)
   mutable dropped_events : int;
+  mutable links : Trace_context.t list;
   mutable status : status;
   mutable is_over : bool;
 }
 
-type span = { context : Trace_context.t option; recording : recording option }
+(* The context of a trace that isn't recorded is made when it is asked for; [randomness] is its
+   end, and negative for [none]. *)
+type span = {
+  made : Trace_context.t option Atomic.t;
+  randomness : int;
+  recording : recording option;
+}
 
-let none = { context = None; recording = None }
-let context span = span.context
+let none = { made = Atomic.make None; randomness = -1; recording = None }
+
+let rec context span =
+  match Atomic.get span.made with
+  | None when span.randomness >= 0 ->
+      let c =
+        Some (Trace_context.root ~randomness:span.randomness ~flags:Trace_context.random ~state:"")
+      in
+      ignore (Atomic.compare_and_set span.made None c);
+      context span
+  | made -> made
+
 let is_recording span = match span.recording with Some r -> not r.is_over | None -> false
 let key : span Soil.Task.Local.t = Soil.Task.Local.create ()
 
@@ -126,7 +142,7 @@ let current () =
   | exception Invalid_argument _ -> none
 
 let within span f = Soil.Task.Local.with_ key span f
-let fields span = match span.context with Some c -> Trace_context.to_fields c | None -> []
+let fields span = match context span with Some c -> Trace_context.to_fields c | None -> []
 
 let changing span f =
   match span.recording with Some r when not r.is_over -> f r | Some _ | None -> ()
@@ -175,7 +191,7 @@ let record_exception span e backtrace =
       in
       add_event ~attributes span "exception"
 
-let recorded t ~kind ~attributes ~links ~is_remote parent name =
+let recorded t ~kind ~attributes ~is_remote parent name =
   let r =
     {
       t;
@@ -183,13 +199,13 @@ let recorded t ~kind ~attributes ~links ~is_remote parent name =
       kind;
       parent;
       is_remote;
-      links;
       started = Soil.Clock.now_ns ();
       clock = Soil.Clock.monotonic_ns ();
       attributes = [];
       dropped_attributes = 0;
       events = [];
       dropped_events = 0;
+      links = [];
       status = Unset;
       is_over = false;
     }
@@ -197,38 +213,48 @@ let recorded t ~kind ~attributes ~links ~is_remote parent name =
   List.iter (set r) attributes;
   r
 
-let make t ~kind ~attributes ~links ~is_remote parent name =
-  let trace_id, flags, state =
-    match parent with
-    | Some (c : Trace_context.t) -> (c.trace_id, c.flags land Trace_context.random, c.state)
-    | None -> (Trace_context.fresh 16, Trace_context.random, "")
-  in
-  let is_sampled =
-    match parent with
-    | Some c when t.parent_decides -> Trace_context.is_sampled c
-    | Some _ | None -> Trace_context.randomness trace_id >= t.threshold
-  in
-  let flags = if is_sampled then flags lor Trace_context.sampled else flags in
-  let state = if is_sampled && parent = None then t.state else state in
-  let context = Trace_context.v ~trace_id ~span_id:(Trace_context.fresh 8) ~flags ~state in
-  let recording =
-    if is_sampled then Some (recorded t ~kind ~attributes ~links ~is_remote parent name) else None
-  in
-  { context = Some context; recording }
+let made c recording = { made = Atomic.make (Some c); randomness = 0; recording }
 
-let start_span ?(kind = Internal) ?(attributes = []) ?(links = []) ?(parent = Current) name =
+let root t ~kind ~attributes name =
+  let randomness = Trace_context.draw () in
+  if randomness < t.threshold then { made = Atomic.make None; randomness; recording = None }
+  else
+    let flags = Trace_context.(random lor sampled) in
+    let c = Trace_context.root ~randomness ~flags ~state:t.state in
+    made c (Some (recorded t ~kind ~attributes ~is_remote:false None name))
+
+let child t ~kind ~attributes ~is_remote parent name =
+  let is_sampled =
+    if t.parent_decides then Trace_context.is_sampled parent
+    else Trace_context.randomness parent >= t.threshold
+  in
+  let recording =
+    if is_sampled then Some (recorded t ~kind ~attributes ~is_remote (Some parent) name) else None
+  in
+  made (Trace_context.child parent ~is_sampled) recording
+
+let start_span ?(kind = Internal) ?(attributes = []) ?(parent = Current) name =
   match Atomic.get running with
   | None -> none
   | Some t -> (
-      let make = make t ~kind ~attributes ~links in
       match parent with
-      | Root -> make ~is_remote:false None name
-      | Remote c -> make ~is_remote:true (Some c) name
+      | Root -> root t ~kind ~attributes name
+      | Remote c -> child t ~kind ~attributes ~is_remote:true c name
       | Current -> (
-          match current () with
+          let span = current () in
+          match span.recording with
           (* Nothing refers to the span of a trace that isn't recorded: one is enough. *)
-          | { context = Some c; _ } as span when not (Trace_context.is_sampled c) -> span
-          | { context; _ } -> make ~is_remote:false context name))
+          | None when span != none -> span
+          | None -> root t ~kind ~attributes name
+          | Some _ ->
+              let parent = Option.get (context span) in
+              child t ~kind ~attributes ~is_remote:false parent name))
+
+let max_links = 32
+
+let add_link span c =
+  changing span (fun r ->
+      if List.compare_length_with r.links max_links < 0 then r.links <- c :: r.links)
 
 (* Encoding *)
 
@@ -276,7 +302,8 @@ let span_to_json c r ~ended =
     @ count "droppedAttributesCount" r.dropped_attributes
     @ list "events" event_to_json (List.rev r.events)
     @ count "droppedEventsCount" r.dropped_events
-    @ list "links" link_to_json r.links @ status_to_json r.status)
+    @ list "links" link_to_json (List.rev r.links)
+    @ status_to_json r.status)
 
 let scope_name = "soil.otel"
 
@@ -288,19 +315,20 @@ let finish span =
     (fun c ->
       let text = Json.to_string (span_to_json c r ~ended) in
       Exporter.add r.t.exporter Traces ~scope:scope_name text)
-    span.context
+    (context span)
 
-let with_span ?kind ?attributes ?links ?parent name f =
-  let span = start_span ?kind ?attributes ?links ?parent name in
-  if span == none then f none
-  else
-    within span @@ fun () ->
-    match f span with
-    | v ->
-        finish span;
-        v
-    | exception e ->
-        let backtrace = Soil_backtrace.get () in
-        record_exception span e backtrace;
-        finish span;
-        Soil_backtrace.reraise e backtrace
+let with_span ?kind ?attributes ?parent name f =
+  let span = start_span ?kind ?attributes ?parent name in
+  match span.recording with
+  | None -> if span == none then f span else within span (fun () -> f span)
+  | Some _ -> (
+      within span @@ fun () ->
+      match f span with
+      | v ->
+          finish span;
+          v
+      | exception e ->
+          let backtrace = Soil_backtrace.get () in
+          record_exception span e backtrace;
+          finish span;
+          Soil_backtrace.reraise e backtrace)

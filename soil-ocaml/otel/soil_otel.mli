@@ -116,18 +116,11 @@ type parent =
   | Remote of Trace_context.t  (** A span of another program. *)
 
 val with_span :
-  ?kind:kind ->
-  ?attributes:attributes ->
-  ?links:Trace_context.t list ->
-  ?parent:parent ->
-  string ->
-  (span -> 'a) ->
-  'a
+  ?kind:kind -> ?attributes:attributes -> ?parent:parent -> string -> (span -> 'a) -> 'a
 (** [with_span name f] is [f span], where the new [span] is {!current} for this task and those that
     it spawns, and ends with [f]. An exception of [f] is recorded, by {!record_exception}.
 
-    - [kind] is [Internal] by default, [parent] is [Current].
-    - [attributes] are set; [links] are spans that it has to do with.
+    [kind] is [Internal] by default, [parent] is [Current].
 
     Few different [name]s are best: what identifies one case is an attribute. In a trace that isn't
     recorded this costs little, and nothing is sent. *)
@@ -156,6 +149,9 @@ val set_attributes : span -> attributes -> unit
 val add_event : ?attributes:attributes -> span -> string -> unit
 (** [add_event span name] notes that something has happened now. It has at most 16 attributes. *)
 
+val add_link : span -> Trace_context.t -> unit
+(** [add_link span c] names another span that [span] has to do with; the first 32 are sent. *)
+
 val set_status : span -> status -> unit
 val set_name : span -> string -> unit
 
@@ -168,13 +164,7 @@ val record_exception : span -> exn -> Printexc.raw_backtrace -> unit
 
 (** {2 Spans that end elsewhere} *)
 
-val start_span :
-  ?kind:kind ->
-  ?attributes:attributes ->
-  ?links:Trace_context.t list ->
-  ?parent:parent ->
-  string ->
-  span
+val start_span : ?kind:kind -> ?attributes:attributes -> ?parent:parent -> string -> span
 (** [start_span name] is a new span as in {!with_span}, which isn't {!val-current}. *)
 
 val within : span -> (unit -> 'a) -> 'a

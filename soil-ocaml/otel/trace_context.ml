@@ -18,7 +18,20 @@ let rec fresh bytes =
   let id = String.init (2 * bytes) digit in
   if is_id id then id else fresh bytes
 
-let randomness trace_id = int_of_string ("0x" ^ String.sub trace_id 18 14)
+let randomness c = int_of_string ("0x" ^ String.sub c.trace_id 18 14)
+
+let draw () =
+  let b = Bytes.create 8 in
+  Soil.Random.fill b 0 8;
+  Int64.to_int (Bytes.get_int64_le b 0) land ((1 lsl 56) - 1)
+
+let root ~randomness ~flags ~state =
+  let trace_id = Printf.sprintf "%s%014x" (fresh 9) randomness in
+  { trace_id; span_id = fresh 8; flags; state }
+
+let child c ~is_sampled =
+  let flags = c.flags land random lor if is_sampled then sampled else 0 in
+  { c with span_id = fresh 8; flags }
 
 (* traceparent *)
 
@@ -104,5 +117,3 @@ let of_fields ~traceparent ~tracestate =
 
 let to_fields c =
   ("traceparent", parent c) :: (if c.state = "" then [] else [ ("tracestate", c.state) ])
-
-let v ~trace_id ~span_id ~flags ~state = { trace_id; span_id; flags; state }

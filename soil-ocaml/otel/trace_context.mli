@@ -30,12 +30,16 @@ val of_fields : traceparent:string list -> tracestate:string list -> t option
 val to_fields : t -> (string * string) list
 (** [to_fields c] is the fields [traceparent] and, unless it is empty, [tracestate]. *)
 
-val fresh : int -> string
-(** [fresh n] is [n] random bytes as hexadecimal digits, not all zero: a trace id of 16, a span id
-    of 8. As {!Soil.Random.fill}. *)
+(** {1:new_ New contexts} *)
 
-val randomness : string -> int
-(** [randomness trace_id] is its last 14 digits, a number below 2{^ 56}. *)
+val draw : unit -> int
+(** [draw ()] is a random number below 2{^ 56}. As {!Soil.Random.fill}. *)
 
-val v : trace_id:string -> span_id:string -> flags:int -> state:string -> t
-(** [v] is a context of parts that are valid. *)
+val randomness : t -> int
+(** [randomness c] is the last 14 digits of the trace id, a number below 2{^ 56}. *)
+
+val root : randomness:int -> flags:int -> state:string -> t
+(** [root ~randomness ~flags ~state] is a new trace's, whose other digits are random as well. *)
+
+val child : t -> is_sampled:bool -> t
+(** [child c ~is_sampled] is another span's of the trace of [c]. *)

@@ -72,14 +72,15 @@ let end_with_response span request =
 let middleware ?(accept = fun _ -> false) ?(scheme = "http") () handler request =
   if not (Otel.is_running ()) then handler request
   else
-    let parent, links =
-      match remote request with
-      | None -> (Otel.Root, [])
-      | Some c -> if accept request then (Remote c, []) else (Root, [ c ])
+    let parent =
+      match if accept request then remote request else None with
+      | Some c -> Otel.Remote c
+      | None -> Root
     in
-    let span = Otel.start_span ~kind:Server ~links ~parent (name_of (Server.meth request)) in
+    let span = Otel.start_span ~kind:Server ~parent (name_of (Server.meth request)) in
     if not (Otel.is_recording span) then Otel.within span (fun () -> handler request)
     else (
+      if parent = Root then Option.iter (Otel.add_link span) (remote request);
       Otel.set_attributes span (request_attributes scheme request);
       end_with_response span request;
       Otel.within span @@ fun () ->

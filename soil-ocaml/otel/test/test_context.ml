@@ -109,7 +109,7 @@ let round_trip =
   let gen = QCheck2.Gen.(int_bound 3) in
   let law flags =
     in_run @@ fun () ->
-    let c = Context.v ~trace_id:(Context.fresh 16) ~span_id:(Context.fresh 8) ~flags ~state:"a=b" in
+    let c = Context.root ~randomness:(Context.draw ()) ~flags ~state:"a=b" in
     let values name = List.filter_map (fun (n, v) -> if n = name then Some v else None) in
     let fields = Context.to_fields c in
     Context.of_fields ~traceparent:(values "traceparent" fields)
@@ -130,25 +130,21 @@ let sampled sampler contexts =
          List.iter one contexts));
   List.rev !recorded
 
-let context ?(flags = 0) trace_id = Context.v ~trace_id ~span_id:parent_id ~flags ~state:""
-let ending digits = context (String.make 18 '1' ^ digits)
+let ending ?(flags = 0) randomness = Context.root ~randomness ~flags ~state:""
 
 let ratios () =
-  let all =
-    List.map ending [ "00000000000000"; "7fffffffffffff"; "80000000000000"; "ffffffffffffff" ]
-  in
-  let check what sampler expected =
-    Alcotest.(check (list bool)) what expected (sampled sampler all)
+  let numbers = [ 0; 0x7fffffffffffff; 0x80000000000000; 0xffffffffffffff ] in
+  let check what ?flags sampler expected =
+    let contexts = List.map (ending ?flags) numbers in
+    Alcotest.(check (list bool)) what expected (sampled sampler contexts)
   in
   check "all" (Ratio 1.) [ true; true; true; true ];
   check "none" (Ratio 0.) [ false; false; false; false ];
   check "half" (Ratio 0.5) [ false; false; true; true ];
+  check "half, whatever the parent did" ~flags:1 (Ratio 0.5) [ false; false; true; true ];
   check "few" (Ratio 0.0001) [ false; false; false; true ];
   check "the parent" (Parent_or 1.) [ false; false; false; false ];
-  let sampled_ones = List.map (fun c -> context ~flags:1 c.Context.trace_id) all in
-  Alcotest.(check (list bool))
-    "the parent's flag" [ true; true; true; true ]
-    (sampled (Parent_or 0.) sampled_ones)
+  check "the parent's flag" ~flags:1 (Parent_or 0.) [ true; true; true; true ]
 
 (* The part of new traces, and the threshold that they carry. *)
 let new_traces () =
@@ -160,7 +156,7 @@ let new_traces () =
               let context = Option.get (Otel.context span) in
               if Otel.is_recording span then incr recorded;
               bool "by the trace's id" (Otel.is_recording span)
-                (Context.randomness context.trace_id >= 0xc0000000000000);
+                (Context.randomness context >= 0xc0000000000000);
               bool "random" true (context.flags land Context.random <> 0);
               string "threshold" (if Otel.is_recording span then "ot=th:c" else "") context.state;
               Otel.with_span "child" (fun child ->
@@ -180,8 +176,14 @@ let invalid () =
   bool "not running" false (Otel.is_running ())
 
 let unique () =
-  let ids = List.init 10000 (fun _ -> Context.fresh 8) in
-  int "ids" 10000 (List.length (List.sort_uniq String.compare ids))
+  let one _ = Context.root ~randomness:0 ~flags:0 ~state:"" in
+  let all = List.init 10000 one in
+  let different what id =
+    int what 10000 (List.length (List.sort_uniq String.compare (List.map id all)))
+  in
+  different "traces" (fun c -> c.Context.trace_id);
+  different "spans" (fun c -> c.Context.span_id);
+  different "children" (fun c -> (Context.child c ~is_sampled:false).span_id)
 
 let tests =
   let property cell = Alcotest.test_case (QCheck2.Test.get_name cell) `Quick in
