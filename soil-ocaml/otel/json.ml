@@ -1,8 +1,9 @@
 type t = Buffer.t -> unit
 
 let raw text b = Buffer.add_string b text
+let is_plain c = c >= ' ' && c < '\x7f' && c <> '"' && c <> '\\'
 
-let string text b =
+let escaped text b =
   let rec go i =
     if i < String.length text then (
       let decoded = String.get_utf_8_uchar text i in
@@ -14,8 +15,11 @@ let string text b =
       | _ -> Buffer.add_utf_8_uchar b (Uchar.utf_decode_uchar decoded));
       go (i + Uchar.utf_decode_length decoded))
   in
+  go 0
+
+let string text b =
   Buffer.add_char b '"';
-  go 0;
+  if String.for_all is_plain text then Buffer.add_string b text else escaped text b;
   Buffer.add_char b '"'
 
 let int n = raw (string_of_int n)
@@ -28,12 +32,13 @@ let float x =
   | FP_infinite -> raw (if x > 0. then "\"Infinity\"" else "\"-Infinity\"")
   | FP_zero | FP_normal | FP_subnormal -> raw (Printf.sprintf "%.17g" x)
 
-let separated b f l =
-  List.iteri
-    (fun i x ->
-      if i > 0 then Buffer.add_char b ',';
-      f x)
-    l
+let rec separated b f = function
+  | [] -> ()
+  | [ x ] -> f x
+  | x :: rest ->
+      f x;
+      Buffer.add_char b ',';
+      separated b f rest
 
 let list l b =
   Buffer.add_char b '[';
@@ -44,8 +49,9 @@ let record fields b =
   Buffer.add_char b '{';
   separated b
     (fun (name, value) ->
-      string name b;
-      Buffer.add_char b ':';
+      Buffer.add_char b '"';
+      Buffer.add_string b name;
+      Buffer.add_string b "\":";
       value b)
     fields;
   Buffer.add_char b '}'

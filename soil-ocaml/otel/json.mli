@@ -19,5 +19,8 @@ val float : float -> t
 (** [float x] is [x]; ["NaN"], ["Infinity"] and ["-Infinity"] are strings. *)
 
 val list : t list -> t
+
 val record : (string * t) list -> t
+(** [record fields] is an object. Names need no escapes. *)
+
 val to_string : t -> string

@@ -155,8 +155,9 @@ let name span = match span.recording with Some r -> r.name | None -> ""
 
 let set r ((key, _) as attribute) =
   let attribute = Attribute.limited r.t.limits.value_bytes attribute in
-  if List.mem_assoc key r.attributes then
-    r.attributes <- attribute :: List.remove_assoc key r.attributes
+  let is_other (name, _) = not (String.equal name key) in
+  if not (List.for_all is_other r.attributes) then
+    r.attributes <- attribute :: List.filter is_other r.attributes
   else if List.compare_length_with r.attributes r.t.limits.attributes < 0 then
     r.attributes <- attribute :: r.attributes
   else r.dropped_attributes <- r.dropped_attributes + 1

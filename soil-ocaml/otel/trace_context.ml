@@ -20,10 +20,22 @@ let rec fresh bytes =
 
 let randomness c = int_of_string ("0x" ^ String.sub c.trace_id 18 14)
 
-let draw () =
-  let b = Bytes.create 8 in
-  Soil.Random.fill b 0 8;
-  Int64.to_int (Bytes.get_int64_le b 0) land ((1 lsl 56) - 1)
+(* Random bytes for several numbers: one call for each would be a large part of what a trace that
+   isn't recorded costs. A copy of the program draws the same numbers for a while; its trace ids
+   differ by their other digits. *)
+type pool = { bytes : bytes; next : int Atomic.t }
+
+let pool_bytes = 512
+let pool = Atomic.make { bytes = Bytes.empty; next = Atomic.make pool_bytes }
+
+let rec draw () =
+  let p = Atomic.get pool in
+  let i = Atomic.fetch_and_add p.next 8 in
+  if i < pool_bytes then Int64.to_int (Bytes.get_int64_le p.bytes i) land ((1 lsl 56) - 1)
+  else
+    let bytes = Bytes.unsafe_of_string (Soil.Random.string pool_bytes) in
+    ignore (Atomic.compare_and_set pool p { bytes; next = Atomic.make 0 });
+    draw ()
 
 let root ~randomness ~flags ~state =
   let trace_id = Printf.sprintf "%s%014x" (fresh 9) randomness in

@@ -30,11 +30,16 @@ let set_outcome span ~first_error status =
 
 (* Servers *)
 
+(* [Host], as {!Server} accepts it: a name or an address, which may have brackets, and a port. *)
+let authority_attributes host =
+  match String.rindex_opt host ':' with
+  | Some i when host.[String.length host - 1] <> ']' ->
+      let port = int_of_string_opt (String.sub host (i + 1) (String.length host - i - 1)) in
+      address_attributes (Some (String.sub host 0 i)) port
+  | Some _ | None -> address_attributes (Some host) None
+
 let request_attributes scheme request : Otel.attributes =
   let head = Server.head request in
-  let authority =
-    Option.map (fun host -> Uri.of_string ("//" ^ host)) (H.get head.headers "host")
-  in
   let client = Option.map Soil.Net.(fun (e : endpoint) -> Address.to_string e.address) in
   let version =
     match head.version with `HTTP_1_0 -> "1.0" | `HTTP_1_1 -> "1.1" | `Other _ -> "2"
@@ -45,7 +50,7 @@ let request_attributes scheme request : Otel.attributes =
       ("url.path", `String (Server.path request));
       ("network.protocol.version", `String version);
     ]
-  @ address_attributes (Option.bind authority Uri.host) (Option.bind authority Uri.port)
+  @ Option.fold ~none:[] ~some:authority_attributes (H.get head.headers "host")
   @ text "client.address" (client (Server.endpoint request))
   @ text "user_agent.original" (H.get head.headers "user-agent")
 
