@@ -160,7 +160,7 @@ let post t q body =
   | Some ((response : Cohttp.Response.t), text) -> (
       let status = Cohttp.Code.string_of_status response.status in
       match Cohttp.Code.code_of_status response.status with
-      | 200 | 202 -> Taken (rejected text)
+      | code when code >= 200 && code < 300 -> Taken (rejected text)
       | 429 | 502 | 503 | 504 -> Again (status, retry_after response.headers)
       | _ -> Refused status)
   | exception (Soil.Error error as e) ->
@@ -200,7 +200,8 @@ let rec deliver t q body n ~until ~delay =
 let report t q lost reason =
   if lost > 0 && not q.is_failing then
     t.on_failure
-      (Printf.sprintf "otel: POST %s: %s: %d items were lost, and later ones may be, too"
+      (Printf.sprintf
+         "otel: POST %s: %s: %d items were lost. Does a collector of OTLP/HTTP listen there?"
          (Uri.to_string (Uri.with_userinfo q.uri None))
          reason lost);
   q.is_failing <- lost > 0
@@ -216,9 +217,7 @@ let send t q items =
   Soil.Private.finally finish @@ fun () ->
   let until = Soil.Clock.monotonic () +. t.limits.retry_seconds in
   let failed, reason =
-    match body t q items with
-    | body -> deliver t q body n ~until ~delay:first_delay
-    | exception e -> (n, reason_of e)
+    try deliver t q (body t q items) n ~until ~delay:first_delay with e -> (n, reason_of e)
   in
   lost := failed;
   report t q failed reason

@@ -17,8 +17,9 @@
     Requests are traced by [soil.otel.http], calls of gRPC by [soil.otel.grpc]; [soil.otel.metrics]
     sends {!Soil_metrics}, and [soil.otel.logs] messages of [Logs].
 
-    Without {!start} nothing is recorded: libraries may have spans, and programs decide. Functions
-    may be used in all domains of {!Soil.Domain}. A span is changed by one domain at a time. *)
+    Without {!start} nothing is recorded: libraries may have spans, and programs decide. Spans are
+    for tasks, of all domains of {!Soil.Domain}: {!with_span} and {!within} raise [Invalid_argument]
+    in other threads. A span is changed by one domain at a time. *)
 
 module Trace_context = Trace_context
 module Json = Json

@@ -110,68 +110,51 @@ let proxy_fields _ =
 module Client = struct
   module Client = Soil_http.Client
 
-  let with_fields span headers =
-    List.fold_left
-      (fun headers (name, value) -> H.replace headers name value)
-      headers (Otel.fields span)
-
   (* What follows the path may be secret, and so may the user. *)
   let full uri = Uri.to_string Uri.(with_userinfo (with_fragment (with_query uri []) None) None)
 
-  let start meth uri =
-    let attributes =
-      method_attributes meth
-      @ address_attributes (Uri.host uri) (Uri.port uri)
-      @ [ ("url.full", `String (full uri)) ]
-    in
-    Otel.start_span ~kind:Client ~attributes (name_of meth)
+  (* The fields of a request for which [span] has begun. *)
+  let begun span ?(headers = H.init ()) meth uri =
+    if Otel.is_recording span then
+      Otel.set_attributes span
+        (method_attributes meth
+        @ address_attributes (Uri.host uri) (Uri.port uri)
+        @ [ ("url.full", `String (full uri)) ]);
+    let replace headers (name, value) = H.replace headers name value in
+    List.fold_left replace headers (Otel.fields span)
 
   let answered span (response : Cohttp.Response.t) =
     set_outcome span ~first_error:400 response.status
 
-  let failed span e =
-    let backtrace = Soil_backtrace.get () in
-    Otel.record_exception span e backtrace;
-    Otel.finish span;
-    Soil_backtrace.reraise e backtrace
+  let traced ?headers meth uri send =
+    Otel.with_span ~kind:Client (name_of meth) @@ fun span ->
+    send span (begun span ?headers meth uri)
 
-  let request ?(headers = H.init ()) ?body ?on_interim ?on_trailers client meth uri f =
-    let span = start meth uri in
-    let headers = with_fields span headers in
-    let f response source =
-      answered span response;
-      f response source
-    in
-    Otel.within span @@ fun () ->
-    match Client.request ~headers ?body ?on_interim ?on_trailers client meth uri f with
-    | v ->
-        Otel.finish span;
-        v
-    | exception e -> failed span e
+  let whole span ((response, _) as answer) =
+    answered span response;
+    answer
 
-  let whole ?(headers = H.init ()) meth uri send =
-    let span = start meth uri in
-    Otel.within span @@ fun () ->
-    match send (with_fields span headers) with
-    | (response, _) as answer ->
-        answered span response;
-        Otel.finish span;
-        answer
-    | exception e -> failed span e
+  let request ?headers ?body ?on_interim ?on_trailers client meth uri f =
+    traced ?headers meth uri @@ fun span headers ->
+    Client.request ~headers ?body ?on_interim ?on_trailers client meth uri @@ fun response source ->
+    answered span response;
+    f response source
 
   let get ?headers client uri =
-    whole ?headers `GET uri (fun headers -> Client.get ~headers client uri)
+    traced ?headers `GET uri (fun span headers -> whole span (Client.get ~headers client uri))
 
   let post ?headers client uri body =
-    whole ?headers `POST uri (fun headers -> Client.post ~headers client uri body)
+    traced ?headers `POST uri (fun span headers ->
+        whole span (Client.post ~headers client uri body))
 
-  let open_ ?(headers = H.init ()) ?body ?patient ?on_interim ?on_trailers scope client meth uri =
-    let span = start meth uri in
+  let open_ ?headers ?body ?patient ?on_interim ?on_trailers scope client meth uri =
+    let span = Otel.start_span ~kind:Client (name_of meth) in
     Soil.Task.on_release scope (fun () -> Otel.finish span);
-    let headers = with_fields span headers in
+    let headers = begun span ?headers meth uri in
     match Client.open_ ~headers ?body ?patient ?on_interim ?on_trailers scope client meth uri with
-    | (response, _) as answer ->
-        answered span response;
-        answer
-    | exception e -> failed span e
+    | answer -> whole span answer
+    | exception e ->
+        let backtrace = Soil_backtrace.get () in
+        Otel.record_exception span e backtrace;
+        Soil_backtrace.reraise e backtrace
 end

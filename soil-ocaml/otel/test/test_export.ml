@@ -310,8 +310,8 @@ let gives_up () =
   bool "several attempts" true (List.length c.requests > 4);
   let first = List.nth c.failures 1 in
   string "message"
-    "otel: POST http://collector:4318/base/v1/traces: 504 Gateway Timeout: 1 items were lost, and \
-     later ones may be, too"
+    "otel: POST http://collector:4318/base/v1/traces: 504 Gateway Timeout: 1 items were lost. Does \
+     a collector of OTLP/HTTP listen there?"
     first
 
 let refusals () =
