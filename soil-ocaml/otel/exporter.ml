@@ -122,7 +122,7 @@ let rec split t items bytes = function
 (* [Taken n]: [n] of the items were rejected. [Again (reason, seconds)]: after so many seconds. *)
 type answer = Taken of int | Again of string * float option | Refused of string
 
-(* [partialSuccess] has one number, in digits or as a string, with a name such as [rejectedSpans]. *)
+(* [partialSuccess] has one number, in digits or as a string, such as [rejectedSpans]. *)
 let rejected text =
   let name = "\"rejected" in
   let n = String.length text in

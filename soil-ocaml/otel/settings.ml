@@ -1,5 +1,6 @@
-(* What operators set in the environment; {{:https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/}
-   its names} are OpenTelemetry's. A value that can't be parsed counts as unset. *)
+(* What operators set in the environment, by OpenTelemetry's names. A value that can't be parsed
+   counts as unset. https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
+   *)
 
 let get name = match Sys.getenv_opt name with Some "" | None -> None | value -> value
 

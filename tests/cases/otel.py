@@ -12,7 +12,7 @@ from harness.runner import test
 def otlp_schema(context):
     """opentelemetry-proto parses each request of soil.otel's own tests, without unknown fields."""
     if importlib.util.find_spec("opentelemetry") is None:
-        raise Skip("the Python module opentelemetry isn't installed: pip install opentelemetry-proto")
+        raise Skip("Python's opentelemetry-proto is missing: pip install opentelemetry-proto")
     folder = context.path("bodies")
     os.mkdir(folder)
     options = ["--env", f"SOIL_OTEL_BODIES={folder}"]

@@ -1,4 +1,4 @@
-(* https://www.w3.org/TR/trace-context-2/: valid and invalid fields, the sampler, and identifiers. *)
+(* Fields by https://www.w3.org/TR/trace-context-2/, the sampler, and identifiers. *)
 open Collector
 module Context = Otel.Trace_context
 

@@ -59,7 +59,8 @@ let span_text () =
   strings "its attributes" [ "n=1" ] (attributes (List.hd (events outer)));
   let time name = int_of_string (text name outer) in
   bool "duration" true (time "endTimeUnixNano" - time "startTimeUnixNano" >= 2_000_000_000);
-  bool "time" true (Float.abs ((float (time "endTimeUnixNano") /. 1e9) -. Soil.Clock.now ()) < 3600.);
+  let ended = float (time "endTimeUnixNano") /. 1e9 in
+  bool "time" true (Float.abs (ended -. Soil.Clock.now ()) < 3600.);
   int "status" 2 (status_code outer);
   string "message" "why" (text "message" (Json.member "status" outer));
   int "status of the inner one" 1 (status_code inner)
@@ -477,6 +478,24 @@ let domains () =
   let ids = List.map (text "spanId") (spans c) in
   int "different" (3 * n) (List.length (List.sort_uniq String.compare ids))
 
+(* Other threads may add, and have no span. *)
+let threads () =
+  let last = ref None in
+  let of_thread () =
+    bool "no span" true (Otel.current () == Otel.none);
+    for _ = 1 to 5 do
+      Otel.add Logs ~scope:"thread" (Otel.Json.record [])
+    done
+  in
+  Soil.run @@ fun () ->
+  let c =
+    exporting ~limits:{ limits with batch_items = 2 } (fun _ t ->
+        last := Some t;
+        Otel.with_span "outer" (fun _ -> Thread.join (Thread.create of_thread ())))
+  in
+  int "exported" 5 (counts (Option.get !last) Logs).exported;
+  int "records" 5 (List.length (records c))
+
 (* Settings of the environment. *)
 let set = List.iter (fun (name, value) -> Unix.putenv name value)
 
@@ -523,8 +542,8 @@ let of_environment () =
 let environment () =
   let names =
     [
-      "SDK_DISABLED"; "SERVICE_NAME"; "RESOURCE_ATTRIBUTES"; "EXPORTER_OTLP_ENDPOINT";
-      "EXPORTER_OTLP_LOGS_ENDPOINT"; "EXPORTER_OTLP_HEADERS"; "TRACES_SAMPLER"; "TRACES_SAMPLER_ARG";
+      "SDK_DISABLED"; "SERVICE_NAME"; "RESOURCE_ATTRIBUTES"; "TRACES_SAMPLER"; "TRACES_SAMPLER_ARG";
+      "EXPORTER_OTLP_ENDPOINT"; "EXPORTER_OTLP_LOGS_ENDPOINT"; "EXPORTER_OTLP_HEADERS";
     ] [@ocamlformat "disable"]
   in
   Fun.protect of_environment ~finally:(fun () ->
@@ -556,4 +575,5 @@ let tests =
     test "the end in a pause" end_in_a_pause;
     test "environment" environment;
     Alcotest.test_case "domains" `Quick domains;
+    Alcotest.test_case "threads" `Quick threads;
   ]
