@@ -17,6 +17,5 @@ def otlp_schema(context):
     os.mkdir(folder)
     options = ["--env", f"SOIL_OTEL_BODIES={folder}"]
     child = context.soil("soil-ocaml/otel/test/main.exe", "process", options=options)
-    status, _ = child.finish(context.remaining())
-    assert status == 0, child.text
+    assert child.finish(context.remaining()) == 0, child.text
     print(context.run(sys.executable, f"{ROOT}/tests/peers/otlp_schema.py", folder).stdout, end="")
