@@ -17,6 +17,7 @@ type t = {
   mutable requests : (string * Yojson.Safe.t) list; (* The newest first. *)
   mutable headers : Cohttp.Header.t;
   mutable failures : string list; (* What [on_failure] got. *)
+  mutable scope : T.scope option; (* The exporter's. *)
   mutable respond : int -> Server.response; (* By the number of the request, from 1. *)
 }
 
@@ -46,9 +47,12 @@ let limits = { Otel.default_limits with metrics_seconds = 1e6 }
 
 (* [f c t] while [t] exports to [c], which has all that was sent when this returns. *)
 let exporting ?sampler ?(limits = limits) ?headers ?resource ?(respond = taken) f =
-  let c = { requests = []; headers = Cohttp.Header.init (); failures = []; respond } in
+  let c =
+    { requests = []; headers = Cohttp.Header.init (); failures = []; scope = None; respond }
+  in
   Test.run (handler c) (fun client ->
       T.scope @@ fun scope ->
+      c.scope <- Some scope;
       let t =
         Otel.start
           ~endpoint:(Uri.of_string "http://collector:4318/base")

@@ -425,6 +425,27 @@ let at_failure () =
   | exception Failure _ -> ());
   strings "sent" [ "fails" ] (names (spans (Option.get !c)))
 
+(* For longer than the grace period, which begins at their end. *)
+let slow_end () =
+  let c = ref None in
+  let unwind () =
+    try Soil.Clock.sleep 100.
+    with T.Cancelled as e ->
+      T.protect (fun () -> Soil.Clock.sleep 10.);
+      raise e
+  in
+  (match
+     exporting (fun collector _ ->
+         c := Some collector;
+         let slow () = Otel.with_span "slow" (fun _ -> unwind ()) in
+         ignore (T.spawn (Option.get collector.scope) slow);
+         T.yield ();
+         failwith "over")
+   with
+  | _ -> Alcotest.fail "no failure"
+  | exception Failure _ -> ());
+  strings "sent" [ "slow" ] (names (spans (Option.get !c)))
+
 let grace () =
   let began = ref 0. and last = ref None in
   let c =
@@ -571,6 +592,7 @@ let tests =
     test "connections" connections;
     test "the end" at_end;
     test "a failure" at_failure;
+    test "a task that ends slowly" slow_end;
     test "the grace period" grace;
     test "the end in a pause" end_in_a_pause;
     test "environment" environment;

@@ -41,8 +41,10 @@ let all () =
   let point = List.hd (points "sum" requests) in
   float "counter" 4. (double point);
   strings "labels" [ "method=GET"; "status=200" ] (attributes point);
-  bool "times" true
-    (int_of_string (text "startTimeUnixNano" point) <= int_of_string (text "timeUnixNano" point));
+  let time name = int_of_string (text name point) in
+  bool "times" true (time "startTimeUnixNano" <= time "timeUnixNano");
+  bool "now" true
+    (Float.abs ((float_of_int (time "timeUnixNano") /. 1e9) -. Soil.Clock.now ()) < 3600.);
   let held = metric c "held_bytes" in
   string "unit" "By" (text "unit" held);
   float "gauge" (-1.5) (double (List.hd (points "gauge" held)));
