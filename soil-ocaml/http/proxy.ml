@@ -38,6 +38,7 @@ type t = {
   avoid_seconds : float;
   name : string;
   scheme : string;
+  fields : Server.request -> (string * string option) list;
   on_failure : Uri.t -> string -> unit;
   changed : T.Condition.t; (* A place is free, or a backend is up. *)
   drained : T.Condition.t; (* A draining backend has one request less, or doesn't drain. *)
@@ -404,7 +405,8 @@ let head_text t b (request : Server.request) host body ~upgrade =
     List.iter
       (fun (name, value) -> Head.write_own text name value)
       [ ("te", "trailers"); ("connection", "te") ];
-  Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme request host;
+  Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme ~fields:(t.fields request) request
+    host;
   List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
   if upgrade then
     List.iter (Head.write_field text) [ ("connection", "upgrade"); ("upgrade", protocol) ];
@@ -592,7 +594,7 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?http2 ?(max_requests =
     ?max_client_requests ?(max_tunnels = 1000) ?max_client_tunnels ?(client = default_client)
     ?max_body ?(wait_seconds = 1.) ?(stall_seconds = 10.) ?(retries = 1) ?(max_failures = 3)
     ?(avoid_seconds = 10.) ?(tunnel_seconds = 600.) ?health ?(name = "soil") ?(scheme = "http")
-    ?(on_failure = report) scope uris =
+    ?(fields = fun _ -> []) ?(on_failure = report) scope uris =
   let refuse what = invalid_arg ("Soil_http.Proxy.create: " ^ what) in
   let at_least_1 name n = if n < 1 then refuse (name ^ " is less than 1") in
   let max_client_requests = Option.value max_client_requests ~default:((max_requests + 1) / 2) in
@@ -631,6 +633,7 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?http2 ?(max_requests =
       avoid_seconds;
       name;
       scheme;
+      fields;
       on_failure;
       changed = T.Condition.create ();
       drained = T.Condition.create ();

@@ -69,6 +69,7 @@ val create :
   ?health:health ->
   ?name:string ->
   ?scheme:string ->
+  ?fields:(Server.request -> (string * string option) list) ->
   ?on_failure:(Uri.t -> string -> unit) ->
   Soil.Task.scope ->
   Uri.t list ->
@@ -96,6 +97,9 @@ val create :
     - After [max_failures] (default: 3) failures in a row a backend is {!Failing} for
       [avoid_seconds] (default: 10).
     - [name] (default: ["soil"]) is this proxy in [Via], [scheme] (default: ["http"]) the clients'.
+    - [fields request] (default: none) is fields for the backend, in place of the request's own with
+      their names; with [None] the backend gets none. They aren't those that the proxy writes
+      itself. [Soil_otel_http.proxy_fields] traces requests.
     - [on_failure uri reason] is called for each failure of a backend, and when a health check
       changes its state. By default it prints a line on standard error.
 

@@ -29,10 +29,10 @@ let about_client =
 let named_by_connection headers =
   List.concat_map Grammar.elements (H.get_multi headers "connection")
 
-(* Writes the fields that go on to the other side. Those about the client go to [take name value].
-   [Head] checked them when they came. *)
-let write_end_to_end b headers take =
-  let named = named_by_connection headers in
+(* Writes the fields that go on to the other side, but for those named [replaced]. Those about the
+   client go to [take name value]. [Head] checked them when they came. *)
+let write_end_to_end b headers ~replaced take =
+  let named = replaced @ named_by_connection headers in
   List.iter
     (fun (name, value) ->
       if not (is_in own name || is_listed name named) then
@@ -123,7 +123,12 @@ let added (conn : Server_request.conn) ~name ~scheme ~version host address =
         conn.added <- Some { name; scheme; version; host; text };
       text
 
-let write_request b ~name ~scheme (request : Server_request.request) host =
+let check (name, _) =
+  if is_in own name || is_in about_client name then
+    invalid_arg ("Soil_http.Proxy: fields gives a field of the proxy's: " ^ name)
+
+let write_request b ~name ~scheme ~fields (request : Server_request.request) host =
+  List.iter check fields;
   let head = Server.head request in
   let version = head.version in
   let addresses = ref "" and elements = ref "" and via = ref "" in
@@ -136,7 +141,11 @@ let write_request b ~name ~scheme (request : Server_request.request) host =
     | "via" -> add via value
     | _ -> ()
   in
-  write_end_to_end b head.headers take;
+  write_end_to_end b head.headers ~replaced:(List.map fst fields) take;
+  let write_field (name, value) =
+    match value with Some value -> Head.write_field b (name, value) | None -> ()
+  in
+  List.iter write_field fields;
   let address =
     match Server.endpoint request with None -> None | Some { address; _ } -> Some address
   in

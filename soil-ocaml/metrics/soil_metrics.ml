@@ -174,9 +174,27 @@ let collect ?(registry = default) ?(label_names = []) ~help kind name read =
   in
   register registry name help kind label_names (fun () -> List.map sample (read ()))
 
+module Family = struct
+  type kind = Registry.kind = Counter | Gauge | Histogram | Info
+
+  type value = Registry.value =
+    | Number of float
+    | Distribution of { bounds : float array; counts : int array; sum : float }
+
+  type t = Registry.family = {
+    name : string;
+    help : string;
+    kind : kind;
+    label_names : string list;
+    read : unit -> (string list * value) list;
+  }
+end
+
+let families ?(registry = default) () = Registry.families registry
+
 type format = Exposition.format = Open_metrics | Prometheus
 
-let to_string ?(registry = default) format = Exposition.write format (Registry.families registry)
+let to_string ?registry format = Exposition.write format (families ?registry ())
 
 let content_type = function
   | Open_metrics -> "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -151,6 +151,33 @@ val collect :
     label values (default: none) and values, for each text. It must be fast, and must not wait. An
     [`Info] describes the program by its labels; its name ends in [_info], and its values are 1. *)
 
+(** {1 Reading} *)
+
+(** Families of metrics, for exporters in other formats. *)
+module Family : sig
+  type kind = Counter | Gauge | Histogram | Info
+
+  (** The type for values. *)
+  type value =
+    | Number of float
+    | Distribution of { bounds : float array; counts : int array; sum : float }
+        (** [counts.(i)] is the number of observations up to [bounds.(i)] that aren't in an earlier
+            bucket; the last count is of those above all bounds. *)
+
+  type t = {
+    name : string;  (** With [_total] for a counter, [_info] for an [Info]. *)
+    help : string;
+    kind : kind;
+    label_names : string list;
+    read : unit -> (string list * value) list;
+        (** Label values, in the order of [label_names], and values now. Doesn't wait. *)
+  }
+  (** The type for families. *)
+end
+
+val families : ?registry:registry -> unit -> Family.t list
+(** [families ()] is all families of [registry] (default: {!default}). Doesn't wait. *)
+
 (** {1 The text} *)
 
 (** Formats of the text. *)

@@ -10,6 +10,7 @@ SUITES = {
     "soil.s3": "s3/test/test_s3.exe",
     "soil.resource_pool": "resource_pool/test/main.exe",
     "soil.jobs": "jobs/test/main.exe",
+    "soil.otel": "otel/test/main.exe",
 }
 
 

@@ -62,6 +62,7 @@ OPTIONAL = {
     "examples/live/main.exe": ("yojson", "zip"),
     "soil-ocaml/jwt/test/main.exe": TOKENS,
     "soil-ocaml/oidc/test/test_oidc.exe": TOKENS,
+    "soil-ocaml/otel/test/main.exe": ("logs", "yojson"),
     "tests/programs/browsers/browsers.exe": ("zip",),
     "tests/programs/grpc/grpc_client.exe": ("zip",),
     "tests/programs/grpc/grpc_server.exe": ("zip",),

@@ -16,7 +16,7 @@ let refused host = Soil.Error.fail Connection_refused "connect" ~subject:host ~d
 (* [f proxy] with a proxy whose connections to [host] are served by [serve host flow], in a task. *)
 let with_backends ?limits ?connect_seconds ?max_requests ?max_client_requests ?max_tunnels
     ?max_client_tunnels ?client ?max_body ?wait_seconds ?stall_seconds ?retries ?max_failures
-    ?avoid_seconds ?tunnel_seconds ?health ?(on_failure = fun _ _ -> ()) serve uris f =
+    ?avoid_seconds ?tunnel_seconds ?health ?fields ?(on_failure = fun _ _ -> ()) serve uris f =
   Soil.Task.scope @@ fun scope ->
   let connect ~host ~port:_ =
     let client, server = Soil.Flow.pair () in
@@ -34,13 +34,13 @@ let with_backends ?limits ?connect_seconds ?max_requests ?max_client_requests ?m
   let proxy =
     Proxy.create ?limits ?connect_seconds ~connect ?max_requests ?max_client_requests ?max_tunnels
       ?max_client_tunnels ?client ?max_body ?wait_seconds ?stall_seconds ?retries ?max_failures
-      ?avoid_seconds ?tunnel_seconds ?health ~on_failure scope (List.map uri uris)
+      ?avoid_seconds ?tunnel_seconds ?health ?fields ~on_failure scope (List.map uri uris)
   in
   f proxy
 
-let with_handler ?max_requests ?wait_seconds ?retries ?health ?on_failure handler uris f =
+let with_handler ?max_requests ?wait_seconds ?retries ?health ?fields ?on_failure handler uris f =
   let serve host = Some (fun d -> Server.connection d (handler host)) in
-  with_backends ?max_requests ?wait_seconds ?retries ?health ?on_failure serve uris f
+  with_backends ?max_requests ?wait_seconds ?retries ?health ?fields ?on_failure serve uris f
 
 let asked ?limits proxy request = answers ?limits (Proxy.handle proxy) [ request ]
 let status_of proxy request = status (asked proxy request)

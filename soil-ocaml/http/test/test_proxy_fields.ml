@@ -96,10 +96,39 @@ let own_names () =
   Test_proxy.with_handler handler [ "http://a%0d%0ab:c/" ] @@ fun proxy ->
   invalid "host" (fun () -> Test_proxy.asked proxy "GET / HTTP/1.0\r\n\r\n")
 
+(* [fields] replaces and removes the client's own. *)
+let given () =
+  let seen = ref [] in
+  let handler _ request =
+    seen := H.to_list (Server.head request).headers;
+    Server.string ""
+  in
+  let request = get ~fields:"A: 1\r\na: 2\r\nB: 3\r\nC: 4\r\n" "/path" in
+  let fields_of give =
+    seen := [];
+    Test_proxy.with_handler ~fields:give handler [ "http://a" ] @@ fun proxy ->
+    ignore (Test_proxy.asked proxy request);
+    List.filter_map
+      (fun (name, value) ->
+        if String.length name = 1 then Some (String.lowercase_ascii name ^ "=" ^ value) else None)
+      !seen
+  in
+  strings "none" [ "a=1"; "a=2"; "b=3"; "c=4" ] (fields_of (fun _ -> []));
+  strings "given" [ "c=4"; "a=/path"; "d=5" ]
+    (fields_of (fun r -> [ ("a", Some (Server.path r)); ("b", None); ("d", Some "5") ]));
+  let refused fields =
+    invalid "a field" (fun () -> fields_of (fun _ -> fields));
+    strings "not asked" [] (List.map fst !seen)
+  in
+  refused [ ("Content-Length", Some "5") ];
+  refused [ ("x-forwarded-for", None) ];
+  refused [ ("a", Some "b\r\nc: d") ]
+
 let tests =
   [
     in_run "characters" characters;
     in_run "addresses of clients" addresses;
     in_run "requests of a connection" kept;
     in_run "names of the program" own_names;
+    in_run "fields of the program" given;
   ]

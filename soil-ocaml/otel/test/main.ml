@@ -1,0 +1,9 @@
+let () =
+  Alcotest.run "soil.otel"
+    [
+      ("context", Test_context.tests);
+      ("export", Test_export.tests);
+      ("http", Test_http.tests);
+      ("grpc", Test_grpc.tests);
+      ("signals", Test_signals.tests);
+    ]
