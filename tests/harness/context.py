@@ -60,6 +60,8 @@ TOKENS = ("mirage-crypto-pk", "mirage-crypto-ec", "yojson")
 # every Debian has these.
 OPTIONAL = {
     "examples/live/main.exe": ("yojson", "zip"),
+    "examples/store/main.exe": ("pgocaml", "yojson"),
+    "examples/store/office.exe": ("pgocaml", "yojson"),
     "soil-ocaml/jwt/test/main.exe": TOKENS,
     "soil-ocaml/oidc/test/test_oidc.exe": TOKENS,
     "soil-ocaml/otel/test/main.exe": ("logs", "yojson"),
@@ -99,7 +101,7 @@ WITHOUT_ARCH = {
     ),
     "boot_disks/": "these disks and their firmware are for x86-64",
     **dict.fromkeys(
-        ("failures/again-from-disks", "failures/halts-or-ends"),
+        ("failures/again-from-disks", "failures/halts-or-ends", "store/a-disk"),
         "these disks and their firmware are for x86-64",
     ),
     "firmware_display/": "these disks and their firmware are for x86-64",

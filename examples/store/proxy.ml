@@ -1,0 +1,25 @@
+(* The proxy in front of the store's machines: proxy PORT URI… Its limits are for requests that take
+   milliseconds: a machine that is killed doesn't close its connections, so that time has to show
+   that it is gone. *)
+module Proxy = Soil_http.Proxy
+module Server = Soil_http.Server
+
+let health = { Proxy.path = "/health"; interval = 1.; fall = 2; rise = 1 }
+let limits = { Soil_http.Client.default_limits with head_seconds = 5. }
+
+let serve port backends =
+  Soil.run @@ fun () ->
+  Soil.Task.scope @@ fun scope ->
+  let proxy = Proxy.create ~limits ~connect_seconds:1. ~retries:2 ~health scope backends in
+  let listener = Soil.Tcp.listen ~port () in
+  Soil.Net.wait_up ();
+  print_endline ("the proxy is open on port " ^ string_of_int port);
+  Server.serve ~error:Server.Error.problem listener (Proxy.handle proxy)
+
+let () =
+  match Array.to_list Sys.argv with
+  | _ :: port :: (_ :: _ as backends) when int_of_string_opt port <> None ->
+      serve (int_of_string port) (List.map Uri.of_string backends)
+  | _ ->
+      prerr_endline "usage: proxy PORT URI…, such as: proxy 80 http://10.0.0.2 http://10.0.1.2";
+      exit 2
