@@ -1,7 +1,9 @@
 #!/bin/sh
 # Runs cargo with the paths of the crates' sources cut to what stands below the registry's folder,
 # and below the one that this repository is built in: what panics, logs and debugging information
-# name is in each image, and is to be the same, and as long, wherever it is built.
+# name is in each image and archive, and is to be the same, and as long, wherever it is built. All
+# calls of dune's rules that share a folder have the same words: with others cargo would compile what
+# they share again.
 set -eu
 flags=$(printf %s "${RUSTFLAGS:-}" | tr -s ' ' '\037')
 separator=${flags:+$(printf '\037')}
@@ -10,6 +12,8 @@ contexts=$(cd "$(dirname "$0")/../.." && pwd)
 named='default soil'
 case " $* " in *' --target=aarch64-'*) named=soil-aarch64 ;; esac
 case "$(uname -m) $*" in
+# Processes and programs of this machine.
+*' --profile=process'* | *' --profile=tools'* | *' --package=soil-archive'* | *' --package=soil-bindgen'*) ;;
 aarch64* | *' --target=aarch64-'*)
   # For arm64 LLVM moves equal instructions of code compiled for size into functions, whose calls
   # cost more than the memory is worth.
