@@ -44,7 +44,8 @@ TIME = 315532800
 
 
 def build(words):
-    done = subprocess.run(["dune", "build", *words], cwd=archive.ROOT, check=False)
+    # The root is named, since an outer folder may have a workspace of its own.
+    done = subprocess.run(["dune", "build", "--root", ".", *words], cwd=archive.ROOT, check=False)
     if done.returncode != 0:
         sys.exit("error: dune could not build what the archive contains: see its messages above")
 
@@ -85,7 +86,9 @@ def write(folder, incomplete=False):
         lzma.open(path, "wb", preset=6) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as packed,
     ):
-        for name, data, program in sorted(contents(archive.ROOT / "_build/default", processor, incomplete)):
+        for name, data, program in sorted(
+            contents(archive.ROOT / "_build/default", processor, incomplete)
+        ):
             entry = tarfile.TarInfo(f"prebuilt/{processor}/{name}")
             entry.size = len(data)
             entry.mtime = TIME
