@@ -7,7 +7,8 @@
 set -eu
 flags=$(printf %s "${RUSTFLAGS:-}" | tr -s ' ' '\037')
 separator=${flags:+$(printf '\037')}
-contexts=$(cd "$(dirname "$0")/../.." && pwd)
+# As cargo names it: without links.
+contexts=$(cd "$(dirname "$0")/../.." && pwd -P)
 # The same words in both contexts of dune: with others cargo would compile all of it again.
 named='default soil'
 case " $* " in *' --target=aarch64-'*) named=soil-aarch64 ;; esac
