@@ -65,9 +65,9 @@ def contents(folder, processor, incomplete):
                 f"`sh loader/cross.sh x86_64 aarch64` names and repeat the command"
             )
         yield path.name, data, os.access(path, os.X_OK)
-    # dune lists the files in an order of its own.
-    lines = sorted((folder / SOURCES).read_text("utf-8").splitlines(keepends=True))
-    yield "sources.sha256", "".join(lines).encode(), False
+    # Each version of dune has its own order and its own name for files in the root.
+    lines = (folder / SOURCES).read_text("utf-8").replace("  ./", "  ").splitlines(keepends=True)
+    yield "sources.sha256", "".join(sorted(lines)).encode(), False
     versions = [output(*words).splitlines()[0] for words in COMPILERS]
     yield "compilers", "".join(f"{line}\n" for line in versions).encode(), False
 

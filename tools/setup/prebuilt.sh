@@ -28,8 +28,9 @@ take() {
   [ -d "$folder" ] || exec "$@"
   remedy="remove that folder to build with cargo, or unpack soil-VERSION-prebuilt-$processor.tar.xz of these sources' release in the source folder"
   [ -f "$folder/sources.sha256" ] || fail "prebuilt/$processor lacks sources.sha256, the list of the sources that it was built from: $remedy"
-  # Lines in one of the two only; a changed file has one in each.
-  other=$(sort "$folder/sources.sha256" "$root/rust-sources.sha256" | uniq -u | sed 's/^[^ ]*  //' | sort -u)
+  # Lines in one of the two only; a changed file has one in each. dune 3.24 writes ./Cargo.toml for
+  # what is Cargo.toml in 3.17.
+  other=$(sed 's|  \./|  |' "$folder/sources.sha256" "$root/rust-sources.sha256" | sort | uniq -u | sed 's/^[^ ]*  //' | sort -u)
   [ -z "$other" ] || fail "prebuilt/$processor was built from other sources, which differ: $(echo "$other" | head -n 3 | paste -sd' ') (files: $(echo "$other" | wc -l)): $remedy"
   for file in $files; do
     [ -f "$folder/$file" ] || fail "prebuilt/$processor lacks $file: $remedy"
