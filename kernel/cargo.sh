@@ -32,10 +32,14 @@ done
 # In a release archive cargo takes crates from its folder vendor alone.
 for sources in "$contexts/../vendor" "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
   [ -d "$sources" ] || continue
-  sources=$(cd "$sources" && pwd)
-  flags="$flags$separator--remap-path-prefix=$sources="
-  # The C and assembly of crates, such as ring's.
-  CFLAGS="${CFLAGS:-} -ffile-prefix-map=$sources="
+  linked=$(cd "$sources" && pwd)
+  # The folder that a crate is compiled in has its name without links.
+  for sources in "$linked" "$(cd "$sources" && pwd -P)"; do
+    case "$flags$separator" in *"--remap-path-prefix=$sources=$separator"*) continue ;; esac
+    flags="$flags$separator--remap-path-prefix=$sources="
+    # The C and assembly of crates, such as ring's.
+    CFLAGS="${CFLAGS:-} -ffile-prefix-map=$sources="
+  done
 done
 export CARGO_ENCODED_RUSTFLAGS="$flags" CFLAGS
 exec cargo "$@"
