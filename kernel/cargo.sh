@@ -1,15 +1,20 @@
 #!/bin/sh
 # Runs cargo with the paths of the crates' sources cut to what stands below the registry's folder,
 # and below the one that this repository is built in: what panics, logs and debugging information
-# name is in each image, and is to be the same, and as long, wherever it is built.
+# name is in each image and archive, and is to be the same, and as long, wherever it is built. All
+# calls of dune's rules that share a folder have the same words: with others cargo would compile what
+# they share again.
 set -eu
 flags=$(printf %s "${RUSTFLAGS:-}" | tr -s ' ' '\037')
 separator=${flags:+$(printf '\037')}
-contexts=$(cd "$(dirname "$0")/../.." && pwd)
+# As cargo names it: without links.
+contexts=$(cd "$(dirname "$0")/../.." && pwd -P)
 # The same words in both contexts of dune: with others cargo would compile all of it again.
 named='default soil'
 case " $* " in *' --target=aarch64-'*) named=soil-aarch64 ;; esac
 case "$(uname -m) $*" in
+# Processes and programs of this machine.
+*' --profile=process'* | *' --profile=tools'* | *' --package=soil-archive'* | *' --package=soil-bindgen'*) ;;
 aarch64* | *' --target=aarch64-'*)
   # For arm64 LLVM moves equal instructions of code compiled for size into functions, whose calls
   # cost more than the memory is worth.
@@ -27,10 +32,14 @@ done
 # In a release archive cargo takes crates from its folder vendor alone.
 for sources in "$contexts/../vendor" "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
   [ -d "$sources" ] || continue
-  sources=$(cd "$sources" && pwd)
-  flags="$flags$separator--remap-path-prefix=$sources="
-  # The C and assembly of crates, such as ring's.
-  CFLAGS="${CFLAGS:-} -ffile-prefix-map=$sources="
+  linked=$(cd "$sources" && pwd)
+  # The folder that a crate is compiled in has its name without links.
+  for sources in "$linked" "$(cd "$sources" && pwd -P)"; do
+    case "$flags$separator" in *"--remap-path-prefix=$sources=$separator"*) continue ;; esac
+    flags="$flags$separator--remap-path-prefix=$sources="
+    # The C and assembly of crates, such as ring's.
+    CFLAGS="${CFLAGS:-} -ffile-prefix-map=$sources="
+  done
 done
 export CARGO_ENCODED_RUSTFLAGS="$flags" CFLAGS
 exec cargo "$@"

@@ -1,6 +1,8 @@
 """Reproducible builds: the same bytes in another folder."""
 
+import contextlib
 import os
+import pathlib
 import re
 import shutil
 import stat
@@ -14,8 +16,13 @@ from harness.runner import test
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 import qemu  # noqa: E402
 
+sys.path.insert(0, os.path.join(ROOT, "tools", "setup"))
+import prebuilt  # noqa: E402
+
 EXAMPLES = ("hello", "echo", "website")
-LEFT_OUT = shutil.ignore_patterns(".git", "_build", "target", "work", "results", "__pycache__")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", "_build", "target", "prebuilt", "work", "results", "__pycache__"
+)
 
 # A stand-in for cargo: copies cargo's output for the same sources from the first folder. The long
 # test compares the paths that crates leave in images.
@@ -37,23 +44,35 @@ def image(root, example):
         return file.read()
 
 
-def built_elsewhere(context, environment):
-    """The examples' images, built by dune from a copy of this repository in another folder."""
+# dune's cache would return the first build.
+AFRESH = {"DUNE_CACHE": "disabled", "CARGO_NET_OFFLINE": "true"}
+
+
+@contextlib.contextmanager
+def another_folder():
+    """A copy of this repository's sources in another folder."""
     with tempfile.TemporaryDirectory(
         dir=os.path.join(ROOT, "target"), prefix="another-folder-"
     ) as folder:
         copy = os.path.join(folder, "with", "sources")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
+        yield copy
+
+
+def built_elsewhere(context, environment):
+    """The examples' images, built by dune from a copy of this repository in another folder."""
+    with another_folder() as copy:
         targets = [f"_build/soil/examples/{example}/main.exe" for example in EXAMPLES]
-        # dune's cache would return the first build.
-        environment = {
-            **os.environ,
-            "DUNE_CACHE": "disabled",
-            "CARGO_NET_OFFLINE": "true",
-            **environment,
-        }
+        environment = {**os.environ, **AFRESH, **environment}
         context.run("dune", "build", "--root", copy, *targets, env=environment, cwd=copy)
         return {example: image(copy, example) for example in EXAMPLES}
+
+
+def prebuilt_files(root):
+    """What cargo built for the prebuilt archive in a source folder, by name."""
+    return {
+        name: pathlib.Path(root, "_build", "default", name).read_bytes() for name in prebuilt.FILES
+    }
 
 
 def check_same(images):
@@ -92,6 +111,33 @@ def the_same_in_another_folder(context):
 def the_same_in_another_folder_with_the_crates(context):
     """The same, with the crates compiled there too."""
     check_same(built_elsewhere(context, {}))
+
+
+@test(limit=1800, long=True)
+def the_prebuilt_files_in_another_folder(context):
+    """The files of the prebuilt archive are the same when cargo compiles all of them in another
+    folder, from crates in another one, for another user by name."""
+    home = context.path("cargo")
+    os.mkdir(home)
+    own = os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo")
+    os.symlink(os.path.join(own, "registry"), os.path.join(home, "registry"))
+    user = {"CARGO_HOME": home, "USER": "stranger", "LOGNAME": "stranger"}
+    targets = [f"_build/default/{name}" for name in prebuilt.FILES]
+    with another_folder() as copy:
+        environment = {**os.environ, **AFRESH, **user}
+        context.run("dune", "build", "--root", copy, *targets, env=environment, cwd=copy)
+        others = prebuilt_files(copy)
+    differing = [name for name, data in prebuilt_files(ROOT).items() if data != others[name]]
+    assert not differing, differing
+
+
+@test()
+def no_prebuilt_file_says_where_it_was_built(_):
+    """No file of the prebuilt archive contains the path of the repository or of cargo's folder."""
+    for name, data in prebuilt_files(ROOT).items():
+        for folder in (ROOT, os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo")):
+            at = data.find(folder.encode() + b"/")
+            assert at < 0, f"{name}: {data[max(0, at - 40) : at + 80]}"
 
 
 @test()

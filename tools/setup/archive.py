@@ -5,6 +5,9 @@ archive.py FOLDER [URL]    writes FOLDER/soil-VERSION.tbz, and FOLDER/packages a
 opam repository whose packages are built from that archive. URL is where the archive will be
 downloaded from; without it the packages name the file itself.
 
+Prebuilt archives in FOLDER (prebuilt.py) are extra sources of the package soil, from beside URL: on
+their processors it is built without Rust, and doesn't ask for Rust's packages.
+
 The archive has the files of the repository and, in vendor/, the crates of Cargo.lock. Cargo wants a
 manifest for each crate in the lock file. For crates outside every Linux build (those of Windows,
 and those only for tests) the archive has only the manifest: their code would make it three times as
@@ -16,6 +19,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +39,10 @@ BUILT = (
     ("loader", "uefi"),
 )
 PLATFORM = "x86_64-unknown-linux-gnu"
+# Processors of prebuilt archives, as opam names them.
+OPAM_NAMES = {"x86_64": "x86_64", "aarch64": "arm64"}
+# A dependency on Rust's packages of a system, and its condition.
+RUST = re.compile(r'(\["rustc[^\]]*\]\s*)\{(.*?)\}', re.DOTALL)
 # Folders of a crate that no build reads.
 UNREAD = ("benches", "tests")
 CONFIGURATION = """\
@@ -133,6 +141,22 @@ def write_archive(path, name):
         archive.addfile(entry, io.BytesIO(CONFIGURATION.encode()))
 
 
+def with_prebuilt(text, archives, url):
+    """The opam file `text` with prebuilt archives, which are beside `url`."""
+    if not archives:
+        return text
+    names = [OPAM_NAMES[path.name.removesuffix(".tar.xz").rpartition("-")[2]] for path in archives]
+    others = " & ".join(f'arch != "{name}"' for name in names)
+    text = RUST.sub(lambda found: f"{found[1]}{{{others} & ({found[2]})}}", text)
+    text = text.replace("depexts: [\n", 'depexts: [\n  ["xz-utils"] {os-family = "debian"}\n', 1)
+    for path in archives:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        place = f"{url.rpartition('/')[0]}/{path.name}"
+        source = f'  src: "{place}"\n  checksum: "sha256={digest}"\n'
+        text += f'extra-source "{path.name}" {{\n{source}}}\n'
+    return text
+
+
 def write_packages(folder, archive, url, number):
     """Writes the opam repository: the opam files of this repository with the archive's address."""
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -142,6 +166,9 @@ def write_packages(folder, archive, url, number):
         # A package without a build needs no source.
         if "dune" in text.split("build:")[-1]:
             text += f'url {{\n  src: "{url}"\n  checksum: "sha256={digest}"\n}}\n'
+        if file.stem == "soil":
+            prebuilt = sorted(folder.glob(f"soil-{number}-prebuilt-*.tar.xz"))
+            text = with_prebuilt(text, prebuilt, url)
         place = folder / "packages" / file.stem / f"{file.stem}.{number}"
         place.mkdir(parents=True)
         (place / "opam").write_text(text, "utf-8")

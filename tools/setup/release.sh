@@ -2,8 +2,10 @@
 # release.sh --check        the version is the same in every file that has one, and the packages name
 #                           no site of a reserved domain (RFC 2606); quick, without network
 # release.sh FOLDER [URL]   a release from a clean tree, with all of `make test`: writes to FOLDER the
-#                           archive with its packages for opam (archive.py), the bill of materials
-#                           (sbom.py), SHA256SUMS and the tag's message; URL is the archive's address
+#                           archive with its packages for opam (archive.py), the prebuilt archive of
+#                           this machine's processor (prebuilt.py), the bill of materials (sbom.py),
+#                           SHA256SUMS and the tag's message; URL is the archive's address. PREBUILT
+#                           names another processor's prebuilt archive, made there from this commit
 set -eu
 cd "$(dirname "$0")/../.."
 fail() { printf 'release: %s\n' "$*" >&2; exit 1; }
@@ -51,11 +53,13 @@ folder=$(cd "$1" && pwd)
 # All tests, also where ONLY selects some.
 ONLY='' tools/setup/test.sh
 [ -z "$(git status --porcelain)" ] || fail 'the tests changed files, such as tests/flaky.tsv: commit them first'
+tools/setup/prebuilt.py "$folder" >/dev/null
+if [ -n "${PREBUILT:-}" ]; then cp "$PREBUILT" "$folder"; fi
 tools/setup/archive.py "$folder" ${2:+"$2"} >/dev/null
 tools/setup/sbom.py >"$folder/soil-$version.cdx.json"
 awk -v heading="$heading" '$0 == heading { on = 1; print "Soil " version; next } /^## / { on = 0 } on' \
   version="$version" CHANGELOG.md >"$folder/notes.md"
-(cd "$folder" && sha256sum "soil-$version.tbz" "soil-$version.cdx.json" >SHA256SUMS)
+(cd "$folder" && sha256sum "soil-$version.tbz" "soil-$version.cdx.json" "soil-$version"-prebuilt-*.tar.xz >SHA256SUMS)
 echo "$folder has the release. Tag it:"
 # Without the option git removes the headings of the message.
 echo "  git tag --annotate --cleanup=whitespace --file=$folder/notes.md v$version"

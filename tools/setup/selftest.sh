@@ -74,6 +74,7 @@ outlined() {
 check 'crates for arm64, on arm64' no "$(outlined aarch64)"
 check 'crates for arm64, on x86-64' no "$(outlined x86_64 --target=aarch64-unknown-linux-gnu)"
 check 'crates for x86-64' yes "$(outlined x86_64)"
+check 'crates of processes and programs on arm64' 'yes yes' "$(outlined aarch64 --profile=process) $(outlined aarch64 --profile=tools)"
 
 # Without a folder of its own, a test would write to this machine's /bin.
 check 'scripts end without a temporary folder' '' "$(grep '^ *[a-z]*=$(mktemp' tools/setup/*.sh | grep -v ' || [a-z]')"

@@ -245,6 +245,8 @@ if [ -n "$long" ]; then suite=; else suite=--short; fi
 # shellcheck disable=SC2086
 step 'release archive and opam' tools/setup/opamtest.sh $suite
 # shellcheck disable=SC2086
+step 'builds without Rust' tools/setup/prebuilttest.sh $suite
+# shellcheck disable=SC2086
 step "OCaml's own tests" tests/ocaml-suite/run.py $suite
 # The second row's output so far, and its further output.
 tail -n +1 -s 0.2 -f --pid="$row" "$work/second"

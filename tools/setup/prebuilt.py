@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""The prebuilt archive of this machine's processor, with which Soil is built without Rust.
+
+prebuilt.py FOLDER [--incomplete]    writes FOLDER/soil-VERSION-prebuilt-PROCESSOR.tar.xz
+
+The archive has a folder prebuilt/PROCESSOR, to be unpacked in the source folder: the files that
+cargo builds for an installation (FILES), the list of their sources, which tools/setup/prebuilt.sh
+compares, and the compilers' versions. Equal sources and compilers give an equal archive, in any
+folder. The files are those of dune's default context, which builds them first.
+
+--incomplete: without the compiler for another processor its loader is an empty file. Only tests
+accept that; a release has all loaders.
+"""
+
+import io
+import lzma
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tarfile
+
+import archive
+
+# What cargo builds for an installation, in the context default.
+FILES = (
+    "soil-sys/libsoil_sys.a",
+    "kernel/libsoil_image.a",
+    "platform/sim/preload/libsoil_preload.so",
+    "tools/soil",
+    "tools/soil-cc",
+    "loader/soil-uefi.efi",
+    "loader/soil-uefi-aarch64.efi",
+    "loader/soil-bios-mbr.bin",
+    "loader/soil-bios.bin",
+)
+SOURCES = "rust-sources.sha256"
+# Only PCs have a BIOS.
+EMPTY = {"aarch64": ("loader/soil-bios-mbr.bin", "loader/soil-bios.bin")}
+COMPILERS = (("rustc", "--version"), ("gcc", "--version"), ("ld", "--version"))
+# 1980, the earliest time that all formats of archives have.
+TIME = 315532800
+
+
+def build(words):
+    # The root is named, since an outer folder may have a workspace of its own.
+    done = subprocess.run(["dune", "build", "--root", ".", *words], cwd=archive.ROOT, check=False)
+    if done.returncode != 0:
+        sys.exit("error: dune could not build what the archive contains: see its messages above")
+
+
+def output(*words):
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def contents(folder, processor, incomplete):
+    """Yields the name, the bytes and whether it is a program, of each file of the archive."""
+    for file in FILES:
+        path = folder / file
+        data = path.read_bytes()
+        if not data and not incomplete and file not in EMPTY.get(processor, ()):
+            sys.exit(
+                f"error: {file} is empty, since its compiler is missing: install what "
+                f"`sh loader/cross.sh x86_64 aarch64` names and repeat the command"
+            )
+        yield path.name, data, os.access(path, os.X_OK)
+    # Each version of dune has its own order and its own name for files in the root.
+    lines = (folder / SOURCES).read_text("utf-8").replace("  ./", "  ").splitlines(keepends=True)
+    yield "sources.sha256", "".join(sorted(lines)).encode(), False
+    versions = [output(*words).splitlines()[0] for words in COMPILERS]
+    yield "compilers", "".join(f"{line}\n" for line in versions).encode(), False
+
+
+def write(folder, incomplete=False):
+    """Writes the archive into `folder`. Returns its path."""
+    processor = platform.machine()
+    taken = archive.ROOT / "prebuilt" / processor
+    if taken.exists():
+        sys.exit(f"error: {taken} exists, from which dune copies: remove it, to build with cargo")
+    targets = [f"_build/default/{file}" for file in (*FILES, SOURCES)]
+    build(targets)
+    path = folder / f"soil-{archive.version()}-prebuilt-{processor}.tar.xz"
+    # One thread and a fixed level: the same bytes by the same version of xz.
+    with (
+        lzma.open(path, "wb", preset=6) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as packed,
+    ):
+        for name, data, program in sorted(
+            contents(archive.ROOT / "_build/default", processor, incomplete)
+        ):
+            entry = tarfile.TarInfo(f"prebuilt/{processor}/{name}")
+            entry.size = len(data)
+            entry.mtime = TIME
+            entry.mode = 0o755 if program else 0o644
+            packed.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def main():
+    words = [word for word in sys.argv[1:] if word != "--incomplete"]
+    if len(words) != 1 or words[0].startswith("-"):
+        sys.exit(__doc__)
+    folder = pathlib.Path(os.path.abspath(words[0]))
+    folder.mkdir(parents=True, exist_ok=True)
+    print(write(folder, "--incomplete" in sys.argv))
+
+
+if __name__ == "__main__":
+    main()
