@@ -27,6 +27,11 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("soil.mirage-kv", "mirage-kv"),
     ("soil.mtime", "mtime"),
     ("soil.oidc", "digestif"),
+    ("soil.otel", "cohttp"),
+    ("soil.otel.grpc", "cohttp"),
+    ("soil.otel.http", "cohttp"),
+    ("soil.otel.logs", "logs"),
+    ("soil.otel.metrics", "cohttp"),
     ("soil.ptime", "ptime"),
     ("soil.s3", "cohttp"),
 ];
@@ -71,7 +76,7 @@ mod tests {
                 .map(|name| format!("{name}    (version: 0.1.0)\n"))
                 .collect()
         };
-        assert_eq!(missing(&all("")), Ok("all 22 optional ones".to_owned()));
+        assert_eq!(missing(&all("")), Ok("all 27 optional ones".to_owned()));
         assert_eq!(
             missing(&all("soil.http.gzip")),
             Err("no soil.http.gzip (for camlzip)".to_owned())
