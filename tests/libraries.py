@@ -8,6 +8,7 @@ package, a size that of the stripped image. cases/libraries.py compares list and
 """
 
 import collections
+import functools
 import gzip
 import os
 import re
@@ -48,6 +49,7 @@ def version(package):
     return re.sub(r".*\+really|\+(ds|dfsg).*", "", found)
 
 
+@functools.cache
 def size(program):
     """The kilobytes of the stripped image."""
     image = os.path.join(ROOT, "_build", "soil", "tests", "programs", program + ".exe")
