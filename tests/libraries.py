@@ -99,7 +99,7 @@ def main():
         return
     results = {name: result for result, name in RESULT.findall(sys.stdin.read())}
     if not results:
-        sys.exit("error: no test's result in the input; run: tests/run.py WORDS | tests/libraries.py")
+        sys.exit("error: no result in the input; run: tests/run.py WORDS | tests/libraries.py")
     before, _, behind = parts()
     with open(PAGE, "w", encoding="utf-8") as file:
         file.write(before + BEGIN + table(results) + END + behind)
