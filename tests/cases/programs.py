@@ -147,6 +147,12 @@ PROGRAMS = [
             "documents",
             "derived",
             "ciphers",
+            "addresses",
+            "buffers",
+            "markups",
+            "structures",
+            "folders",
+            "encoded",
             "system",
             "cooperative",
         )

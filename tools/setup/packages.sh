@@ -22,7 +22,9 @@ ocaml_doc="ocaml-odoc"
 # their OCaml dependencies. Installed on Debian 12 they would replace its OpenSSL with Debian 13's.
 ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev libpgocaml-ocaml-dev \
 libtyxml-ocaml-dev libcsv-ocaml-dev libangstrom-ocaml-dev libuucp-ocaml-dev libuutf-ocaml-dev libppx-deriving-ocaml-dev libsexplib-ocaml-dev libbase-ocaml-dev libcryptokit-ocaml-dev libcalendar-ocaml-dev libreact-ocaml-dev \
-libqcheck-lin-ocaml-dev libqcheck-stm-ocaml-dev libsaturn-ocaml-dev libdomain-local-await-ocaml-dev"
+libqcheck-lin-ocaml-dev libqcheck-stm-ocaml-dev libsaturn-ocaml-dev libdomain-local-await-ocaml-dev \
+libuuidm-ocaml-dev libxmlm-ocaml-dev libjsonm-ocaml-dev libmarkup-ocaml-dev libuunf-ocaml-dev libomd-ocaml-dev libiter-ocaml-dev libpsq-ocaml-dev libhmap-ocaml-dev libextlib-ocaml-dev libbos-ocaml-dev libfileutils-ocaml-dev libduration-ocaml-dev libsha-ocaml-dev libppx-yojson-conv-ocaml-dev libppx-deriving-yojson-ocaml-dev \
+liburi-ocaml-dev libbase64-ocaml-dev libhex-ocaml-dev libdomain-name-ocaml-dev libmagic-mime-ocaml-dev libstringext-ocaml-dev libbigstringaf-ocaml-dev libocplib-endian-ocaml-dev libeqaf-ocaml-dev liboptint-ocaml-dev libnum-ocaml-dev libasn1-combinators-ocaml-dev libkdf-ocaml-dev libxml-light-ocaml-dev libuuseg-ocaml-dev libsedlex-ocaml-dev libgen-ocaml-dev libgmap-ocaml-dev libcsexp-ocaml-dev libreactivedata-ocaml-dev libfpath-ocaml-dev librresult-ocaml-dev libastring-ocaml-dev libjs-of-ocaml-dev liblwt-log-ocaml-dev"
 
 # Debian's own Rust, and the newer one that its stable releases have for their browsers; the tests'
 # additions to each. The latter has no clippy.
@@ -33,7 +35,7 @@ rust_web_test="rustfmt-web"
 
 # OCaml's libraries, by their findlib names, where OCaml didn't come from Debian (opam).
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk mirage-crypto-ec x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml tyxml csv angstrom uucp uutf ppx_deriving ppx_sexp_conv sexplib base cryptokit calendar react qcheck-lin qcheck-stm saturn domain-local-await"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk mirage-crypto-ec x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml tyxml csv angstrom uucp uutf ppx_deriving ppx_sexp_conv sexplib base cryptokit calendar react qcheck-lin qcheck-stm saturn domain-local-await uuidm xmlm jsonm markup uunf omd iter psq hmap extlib bos fileutils duration sha ppx_yojson_conv ppx_deriving_yojson uri base64 hex domain-name magic-mime stringext bigstringaf ocplib-endian eqaf optint num asn1-combinators kdf xml-light uuseg sedlex gen gmap csexp reactiveData fpath rresult astring js_of_ocaml-ppx_deriving_json lwt_log lwt_ppx"
 
 # QEMU with this machine's own processor, and the firmware of its disks.
 case $(uname -m) in
