@@ -15,8 +15,9 @@ let health db _ request =
     | _ -> Server.string "ready\n"
     | exception Database.Unavailable _ -> Server.status `Service_unavailable
 
-(* Traces go here: a middleware that begins a span comes first. *)
-let observed = Middleware.all [ Middleware.request_id (); Metrics.observe ]
+(* A request's span has all of its time. *)
+let observed ~proxies =
+  Middleware.all [ Traces.middleware ~proxies; Middleware.request_id (); Metrics.observe ]
 
 let site db (arguments : Arguments.t) live =
   let api =
@@ -24,12 +25,15 @@ let site db (arguments : Arguments.t) live =
       ~proxies:arguments.proxies
   in
   let routes = Router.get "/health" (health db) :: (Pages.routes @ Api.routes api) in
-  observed (Middleware.shed () (Router.router routes))
+  observed ~proxies:arguments.proxies (Middleware.shed () (Router.router routes))
 
 let office db (arguments : Arguments.t) =
   let rpcs = match arguments.token with Some token -> Back_office.rpcs ~token db | None -> [] in
   let others = Router.router [ Router.get "/metrics" (fun _ -> Metrics.page) ] in
-  Soil_grpc.Server.handler ~max_message:16384 ~others rpcs
+  let handler =
+    Soil_grpc.Server.handler ~observe:Soil_otel_grpc.observe ~max_message:16384 ~others rpcs
+  in
+  Traces.middleware ~proxies:[] handler
 
 (* A receiver that gets a confirmation twice recognises it by the key. *)
 let notify client uri (order : Orders.t) ~name =
@@ -38,7 +42,7 @@ let notify client uri (order : Orders.t) ~name =
     Cohttp.Header.of_list
       [ ("content-type", "application/json"); ("idempotency-key", string_of_int order.id) ]
   in
-  let response, _ = Soil_http.Client.post ~headers client uri (String body) in
+  let response, _ = Soil_otel_http.Client.post ~headers client uri (String body) in
   let code = Cohttp.Code.code_of_status response.status in
   if not (Cohttp.Code.is_success code) then failwith (Printf.sprintf "status %d" code)
 
@@ -67,6 +71,7 @@ let secure (arguments : Arguments.t) =
 
 let serve (arguments : Arguments.t) =
   Soil.Task.scope @@ fun scope ->
+  Traces.start scope;
   let db = Database.create scope arguments.database in
   Soil.Net.wait_up ();
   create_tables db;

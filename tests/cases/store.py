@@ -348,6 +348,56 @@ def confirmations(context, form):
     child.wait_line("status 500")
 
 
+class Collector(http.server.BaseHTTPRequestHandler):
+    """A collector of OTLP over HTTP."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.got.append((self.path, body))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        """Not on standard error."""
+
+
+@in_every_form(limit=120, forms=FORMS)
+def traces(context, form):
+    """A collector gets the span of an order and of a call of the back office, and the metrics, at
+    the latest when the store ends. A stranger's trace isn't continued; a proxy's is."""
+    tap = context.tap()
+    database(context, "0.0.0.0")()
+    collector = http.server.ThreadingHTTPServer(("0.0.0.0", 4318), Collector)
+    collector.got = []
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    context._closing.append(collector.shutdown)
+    options = ["--env", f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{tap.host}:4318"]
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for proxies, is_continued in (("192.0.2.0/24", False), (f"{tap.host}/32", True)):
+        child = start(context, form, tap, "--proxies", proxies, options=options)
+        child.wait_line("the store is open")
+        customer = Customer(tap.guest)
+        customer.ask("GET", "/api/products", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
+        office(context, tap.guest, "orders", "0")
+        child.signal(signal.SIGTERM)
+        assert child.finish(context.remaining()) == 143, child.text
+        spans, metrics = {}, set()
+        for path, body in collector.got:
+            resources = body["resourceSpans" if path == "/v1/traces" else "resourceMetrics"]
+            for scope in resources[0]["scopeSpans" if path == "/v1/traces" else "scopeMetrics"]:
+                spans |= {span["name"]: span for span in scope.get("spans", ())}
+                metrics |= {metric["name"] for metric in scope.get("metrics", ())}
+        collector.got.clear()
+        assert (spans["GET /api/products"]["traceId"] == trace) == is_continued, spans
+        assert "store.v1.BackOffice/ListOrders" in spans, list(spans)
+        assert "store_responses" in metrics, metrics
+
+
 @in_every_form(limit=120, forms=FORMS)
 def a_database_that_stops(context, form):
     """Without the database requests and the health check get 503; with it again, the same key
