@@ -8,7 +8,8 @@ cargo builds for an installation (FILES), the list of their sources, which tools
 compares, and the compilers' versions. Equal sources and compilers give an equal archive, in any
 folder. The files are those of dune's default context, which builds them first.
 
---incomplete: without the compiler for another processor its loader is an empty file. Only tests
+--incomplete: without the compiler for another processor its loader is an empty file, and packing is
+fast. Only tests
 accept that; a release has all loaders.
 """
 
@@ -83,7 +84,7 @@ def write(folder, incomplete=False):
     path = folder / f"soil-{archive.version()}-prebuilt-{processor}.tar.xz"
     # One thread and a fixed level: the same bytes by the same version of xz.
     with (
-        lzma.open(path, "wb", preset=6) as compressed,
+        lzma.open(path, "wb", preset=0 if incomplete else 6) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as packed,
     ):
         for name, data, program in sorted(
