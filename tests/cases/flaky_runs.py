@@ -234,7 +234,8 @@ let count name =
   Out_channel.with_open_gen [ Open_append; Open_creat ] 0o600 path (fun file ->
       Out_channel.output_string file "x"; Out_channel.flush file;
       Int64.to_int (Out_channel.length file))
-let once () = Alcotest.(check int) "the timer" 2 (count "once")
+(* Not a tail call: Alcotest names its place, as dune does that of a failed test. *)
+let once () = Alcotest.(check int) "the timer" 2 (count "once"); ignore (count "passed")
 let () =
   ignore (count "main");
   Alcotest.run "main" [ "a.b", [ Alcotest.test_case "passes" `Quick ignore;

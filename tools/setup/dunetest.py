@@ -15,7 +15,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 
 from harness import flaky  # noqa: E402
 
-BLOCK = re.compile(r'^(?=File ")', re.MULTILINE)
+# What dune says of a place begins a block; Alcotest's places have one `character`.
+BLOCK = re.compile(r'^(?=File "[^"]+", lines? [\d-]+, characters )', re.MULTILINE)
 HEAD = re.compile(r'File "([^"]+)", lines? [\d-]+')
 # A summary of Alcotest's with failures, and the line of each failure.
 SUMMARY = re.compile(r"^\d+ failures?! in .*tests? run\.$", re.MULTILINE)
@@ -66,7 +67,7 @@ def alcotest(folder, block):
     found = {}
     for suite, number, title in FAILED.findall(block):
         said = reports.get((suite, number), "")
-        lines = [line for line in said.splitlines() if not line.startswith("ASSERT ")]
+        lines = [line for line in said.splitlines() if not line.startswith(("ASSERT ", 'File "'))]
         why = flaky.first_line("\n".join(lines))
         found[f"{folder}: {suite}: {title}"] = flaky.Failure(why, flaky.final(said))
     return found
