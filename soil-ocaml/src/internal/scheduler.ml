@@ -393,7 +393,15 @@ let operation_in_task ~operation ~subject submit =
   spend_in s;
   let slot = Tokens.take s.tokens in
   slot.submission <- submit;
-  let result = submit slot.token in
+  let result =
+    match submit slot.token with
+    | result -> result
+    | exception e ->
+        (* A signal's handler has raised in [submit], before the call of the machine. *)
+        let backtrace = Failure.get_backtrace () in
+        Tokens.free s.tokens slot;
+        Soil_backtrace.reraise e backtrace
+  in
   if result = Soil_raw.pending then (
     trace Soil_raw.trace_operation s.current.number operation;
     let result = wait_completion s slot in
