@@ -34,6 +34,8 @@ class Server:
         self.data = peer.work("postgresql")
 
     def __enter__(self):
+        # The namespace of this run begins without loopback.
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         shutil.rmtree(self.data, ignore_errors=True)
         words = ["-D", self.data, "-U", "soil", "-A", "trust", "--no-sync", "--locale=C"]
         subprocess.run([*USER, f"{self.programs}/initdb", *words], check=True, capture_output=True)
