@@ -515,6 +515,36 @@ let pinned () =
   bool "written" true (!writes > 0);
   Sys.set_signal Sys.sigalrm before
 
+(* A handler may raise at any moment of a read, also before its operation begins: its buffer is free
+   in the end. *)
+let interrupted_reads () =
+  Soil.Block.with_disk "raw" @@ fun disk ->
+  let before = Sys.signal Sys.sigalrm (Signal_handle (fun _ -> raise Interrupted)) in
+  let held = ref 0 in
+  let free _ = decr held in
+  let read it_value =
+    ignore (Unix.setitimer ITIMER_REAL { it_value; it_interval = 0. });
+    while true do
+      let b = Soil.Block.buffer 512 in
+      Gc.finalise free b;
+      incr held;
+      Soil.Block.read disk ~first_sector:0 b 0 512
+    done
+  in
+  for i = 1 to 1000 do
+    try read (0.0003 +. (Float.of_int (i mod 97) *. 0.000003)) with Interrupted -> ()
+  done;
+  Sys.set_signal Sys.sigalrm before;
+  while Soil.Machine.counter "operations" <> Some 0 do
+    Soil.Clock.sleep 0.001
+  done;
+  let rec held_after waits =
+    Soil.Clock.sleep 0.001;
+    Gc.full_major ();
+    if !held = 0 || waits = 1 then !held else held_after (waits - 1)
+  in
+  int "buffers in use" 0 (held_after 100)
+
 let () =
   Alcotest.run "disk"
     [
@@ -538,6 +568,7 @@ let () =
           test "sectors" sectors;
           test "slices" slices;
           Alcotest.test_case "buffers under way" `Quick pinned;
+          Alcotest.test_case "interrupted reads" `Quick interrupted_reads;
           test "sectors of 4096 bytes" large_sectors;
           test "sizes that change" sizes_that_change;
         ] );
