@@ -393,6 +393,9 @@ let climbs path =
 
 let head_text t b (request : Server.request) host body ~upgrade =
   let head = Server.head request in
+  (* The program's own function may wait, and other requests of an HTTP/2 connection, which share
+     its text, come meanwhile. *)
+  let fields = t.fields request in
   (* Until the response its connection has no use for it. *)
   let text = request.conn.text in
   Buffer.clear text;
@@ -405,8 +408,7 @@ let head_text t b (request : Server.request) host body ~upgrade =
     List.iter
       (fun (name, value) -> Head.write_own text name value)
       [ ("te", "trailers"); ("connection", "te") ];
-  Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme ~fields:(t.fields request) request
-    host;
+  Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme ~fields request host;
   List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
   if upgrade then
     List.iter (Head.write_field text) [ ("connection", "upgrade"); ("upgrade", protocol) ];

@@ -88,6 +88,29 @@ let fields_to_a_backend () =
     ]
     (seen_of (fun proxy -> string "status" "200" (status_of proxy request)))
 
+(* [fields] may wait, and other requests of the connection go to backends meanwhile. *)
+let fields_amid_requests () =
+  let seen = ref [] and other = ref None in
+  let fields request =
+    let ask = !other in
+    other := None;
+    Option.iter (fun ask -> ignore (ask request)) ask;
+    [ ("x-number", Some (if ask = None then "2" else "1")) ]
+  in
+  let handler _ request =
+    seen := line request :: !seen;
+    Server.string "answer"
+  in
+  ( with_handler ~fields handler [ "http://a" ] @@ fun proxy ->
+    other := Some (Proxy.handle proxy);
+    string "status" "200" (status_of proxy (get "/")) );
+  let expected number =
+    "GET / host=a x-number=" ^ number
+    ^ " x-forwarded-proto=http x-forwarded-host=a forwarded=for=unknown;host=a;proto=http via=1.1 \
+       soil []"
+  in
+  strings "heads" [ expected "2"; expected "1" ] (List.rev !seen)
+
 let fields_to_a_client () =
   let handler _ _ =
     Server.string "answer"
@@ -480,6 +503,7 @@ let back_pressure () =
 let tests =
   [
     in_run "fields to a backend" fields_to_a_backend;
+    in_run "fields amid requests" fields_amid_requests;
     in_run "fields to a client" fields_to_a_client;
     bodies;
     in_run "smuggling" smuggling;
