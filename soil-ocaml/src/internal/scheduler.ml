@@ -397,9 +397,11 @@ let operation_in_task ~operation ~subject submit =
     match submit slot.token with
     | result -> result
     | exception e ->
-        (* A signal's handler has raised in [submit], before the call of the machine. *)
+        (* A signal's handler has raised in [submit]: before the call of the machine, which then
+           doesn't know the token, or after it. *)
         let backtrace = Failure.get_backtrace () in
-        Tokens.free s.tokens slot;
+        if Soil_raw.cancel slot.token = Soil_raw.pending then Tokens.abandon slot
+        else Tokens.free s.tokens slot;
         Soil_backtrace.reraise e backtrace
   in
   if result = Soil_raw.pending then (

@@ -16,7 +16,8 @@ val cancelled : unit -> 'a
 
 val operation : operation:string -> subject:string -> (int -> int) -> int
 (** [operation submit] is the outcome of the operation that [submit token] starts: its result at
-    once, or after the task has waited. It fails if that is negative.
+    once, or after the task has waited. It fails if that is negative. After the machine's call
+    [submit] takes no memory, so that no signal's handler raises there in native code.
 
     A cancelled task cancels the operation; if that isn't possible at once, the task waits for its
     completion. If the operation completes nevertheless, its result is returned. *)
