@@ -50,11 +50,25 @@ mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 [ -z "$(ls -A "$folder")" ] || fail "$folder has files: name an empty folder"
 
+prebuilt=${PREBUILT:-}
+if [ -n "$prebuilt" ]; then
+  case ${prebuilt##*/} in
+  "soil-$version-prebuilt-"*.tar.xz) ;;
+  *) fail "PREBUILT is $prebuilt: name a file soil-$version-prebuilt-PROCESSOR.tar.xz of tools/setup/prebuilt.py" ;;
+  esac
+  [ -f "$prebuilt" ] || fail "there is no file $prebuilt: make it by tools/setup/prebuilt.py on the other processor"
+fi
+# sources ARCHIVE: the list of the sources that a prebuilt archive was built from.
+sources() { tar -xJOf "$1" --wildcards '*/sources.sha256'; }
+
 # All tests, also where ONLY selects some.
 ONLY='' tools/setup/test.sh
 [ -z "$(git status --porcelain)" ] || fail 'the tests changed files, such as tests/flaky.tsv: commit them first'
-tools/setup/prebuilt.py "$folder" >/dev/null
-if [ -n "${PREBUILT:-}" ]; then cp "$PREBUILT" "$folder"; fi
+own=$(tools/setup/prebuilt.py "$folder")
+if [ -n "$prebuilt" ]; then
+  [ "$(sources "$own")" = "$(sources "$prebuilt")" ] || fail "$prebuilt was built from other sources: make it again by tools/setup/prebuilt.py from this commit"
+  cp "$prebuilt" "$folder"
+fi
 tools/setup/archive.py "$folder" ${2:+"$2"} >/dev/null
 tools/setup/sbom.py >"$folder/soil-$version.cdx.json"
 awk -v heading="$heading" '$0 == heading { on = 1; print "Soil " version; next } /^## / { on = 0 } on' \
