@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the table of docs/libraries.md from tests/libraries.tsv and a run of the tests.
 
-    tests/run.py programs/ services/ guestbook/ lwt/chat | tests/libraries.py
+    tests/run.py $(tests/libraries.py --words) | tests/libraries.py
 
-With --words it prints the names of the listed tests, for tests/run.py. A version is Debian's of the
+With --words it prints the names of the listed tests, all of which have to be in the run. A version is Debian's of the
 package, a size that of the stripped image. cases/libraries.py compares list and page.
 """
 
@@ -19,12 +19,15 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness.context import ROOT, SOIL  # noqa: E402
+from harness.runner import collect  # noqa: E402
 
 LIST = os.path.join(ROOT, "tests", "libraries.tsv")
 PAGE = os.path.join(ROOT, "docs", "libraries.md")
 HEAD = ["library", "version", "process", "image", "KB", "differences in an image", "tests"]
+RUN = "tests/run.py $(tests/libraries.py --words) | tests/libraries.py"
 BEGIN, END = "<!-- from tests/libraries.py -->\n", "<!-- end -->\n"
 RESULT = re.compile(r"^(ok|FAILED|skipped) +(\S+) \(", re.MULTILINE)
+FORMS = ("process", "microvm")
 Row = collections.namedtuple("Row", "library package program tests remarks")
 
 
@@ -59,10 +62,21 @@ def size(program):
         return str(os.path.getsize(stripped.name) // 1024) if done.returncode == 0 else ""
 
 
+@functools.cache
+def runs():
+    """The names of the tests that a run without --long has."""
+    return {each.name for each in collect() if not each.long}
+
+
+def names(tests, form):
+    """The names of a row's tests in a form; a test of the process alone has no form in its name."""
+    found = [f"{test}-{form}" for test in tests] + (list(tests) if form == "process" else [])
+    return [name for name in found if name in runs()]
+
+
 def outcome(tests, form, results):
-    """The worst of the results of a row's tests in a form: a test of one form has no other name."""
-    names = [[f"{test}-{form}", *([test] if form == "process" else [])] for test in tests]
-    found = {results[name] for each in names for name in each if name in results}
+    """The worst of the results of a row's tests in a form."""
+    found = {results[name] for name in names(tests, form)}
     return next((each for each in ("FAILED", "skipped", "ok") if each in found), "none")
 
 
@@ -77,7 +91,7 @@ def table(results):
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     for row in rows():
         library, remarks, tests = cells(row)
-        forms = [outcome(row.tests, form, results) for form in ("process", "microvm")]
+        forms = [outcome(row.tests, form, results) for form in FORMS]
         kilobytes = size(row.program) if forms[1] == "ok" else ""
         words = [library, version(row.package), *forms, kilobytes, remarks, tests]
         lines.append("| " + " | ".join(words) + " |")
@@ -98,8 +112,9 @@ def main():
         print(*sorted({test for row in rows() for test in row.tests}))
         return
     results = {name: result for result, name in RESULT.findall(sys.stdin.read())}
-    if not results:
-        sys.exit("error: no result in the input; run: tests/run.py WORDS | tests/libraries.py")
+    wanted = {name for row in rows() for form in FORMS for name in names(row.tests, form)}
+    if lacking := sorted(wanted - results.keys()):
+        sys.exit(f"error: no result of {lacking[0]} and {len(lacking) - 1} others; run: {RUN}")
     before, _, behind = parts()
     with open(PAGE, "w", encoding="utf-8") as file:
         file.write(before + BEGIN + table(results) + END + behind)
