@@ -9,8 +9,7 @@ compares, and the compilers' versions. Equal sources and compilers give an equal
 folder. The files are those of dune's default context, which builds them first.
 
 --incomplete: without the compiler for another processor its loader is an empty file, and packing is
-fast. Only tests
-accept that; a release has all loaders.
+fast. Only tests accept that; a release has all loaders.
 """
 
 import io
