@@ -49,7 +49,12 @@ impl wall::Machine for Clocks {
     }
 }
 
-/// The counter at boot: monotonic time 0. Written once.
+/// The monotonic time at boot, or where KVM's clock shows 0. No program of Linux runs in the first
+/// second of its clock, and libraries take a time with 0 seconds for one they haven't read yet
+/// (mtime's `elapsed`).
+const BOOT_NS: u64 = NS;
+
+/// The counter at boot. Written once.
 static START: AtomicU64 = AtomicU64::new(0);
 
 /// Records the start of time.
@@ -106,7 +111,7 @@ fn check_wall() {
     without_interrupts(|| WALL.check(&Clocks));
 }
 
-/// Nanoseconds since boot; never goes back.
+/// Nanoseconds since [`BOOT_NS`] before boot; never goes back.
 pub fn monotonic_ns() -> u64 {
     if !machine::has_begun() {
         begin();
@@ -114,17 +119,18 @@ pub fn monotonic_ns() -> u64 {
     if machine::is_comparison_due() {
         compare();
     }
-    if local::is_smp() {
-        return of_several();
-    }
-    PAGE.read(counter)
+    let ns = match local::is_smp() {
+        true => of_several(),
+        false => PAGE.read(counter),
+    };
+    BOOT_NS + ns
 }
 
 /// [`LATEST`] counts whatever the host says, since the processors' counters differ. Set once.
 static DIFFER: AtomicBool = AtomicBool::new(false);
 static LATEST: Latest = Latest::new();
 
-/// The time, where several processors read it.
+/// The clock, where several processors read it.
 #[inline(never)]
 fn of_several() -> u64 {
     let (ns, is_promised) = read(&PAGE);
@@ -136,7 +142,7 @@ fn of_several() -> u64 {
     })
 }
 
-/// The time by a page, after earlier loads, and the host's promise for all processors.
+/// The clock of a page, after earlier loads, and the host's promise for all processors.
 #[inline(never)]
 fn read(page: &Page) -> (u64, bool) {
     page.read_promised(counter::ordered)
