@@ -119,7 +119,8 @@ fn hint(symbol: &str) -> &'static str {
     } else if symbol.starts_with("soil_") {
         ": it is Soil's; the installed library and the image archive are of different versions"
     } else {
-        ""
+        "; a library may be missing, or its archive be built without it: name the folder of a \
+        complete archive in the dune file: (link_flags (-ccopt -LFOLDER))"
     }
 }
 
@@ -140,7 +141,8 @@ mod tests {
         );
         assert!(text.contains("symbol __gmpn_mul is wanted by"), "{text}");
         assert!(
-            text.contains("libzarith.a(caml_z.o) (in ml_z_mul)"),
+            text.contains("libzarith.a(caml_z.o) (in ml_z_mul), and nothing defines it; a library")
+                && text.contains("-ccopt -L"),
             "{text}"
         );
         assert!(
