@@ -1,5 +1,5 @@
 (* [Soil_jobs] between producers and a journal, in which each job counts once: no job that a
-   producer has put is lost, with crashes and failures of both. *)
+   producer has put is lost, and none is put twice, with crashes and failures of both. *)
 
 module Key = Soil.Kv.Key
 module Faults = Soil_sim.Faults
@@ -37,7 +37,7 @@ let limits =
     Soil_jobs.default_limits with
     attempts = 3;
     backoff = { first = 0.1; most = 1.; jitter = 0.5 };
-    key_seconds = 10.;
+    key_seconds = 30.;
   }
 
 (* Jobs whose function has returned must not run again in this process, with a write that fails or
@@ -50,7 +50,7 @@ let service journal () =
     if Hashtbl.mem returned job.id then print_endline "repeated";
     if job.attempt > 1 then print_endline "again";
     Soil.Clock.sleep (float (Soil.Random.int 200) /. 1e3);
-    ignore (call journal ("add " ^ job.payload));
+    ignore (call journal (Printf.sprintf "add %s %s" job.payload (job.id :> string)));
     Hashtbl.replace returned job.id ()
   in
   let revive () =
@@ -75,7 +75,7 @@ let service journal () =
 let journal () =
   let path = "/data/effects" and length = 9 in
   let text = if Soil.Fs.exists path then Soil.Fs.read_file path else "" in
-  let seen = Hashtbl.create 64 and lines = ref 0 in
+  let seen = Hashtbl.create 64 and lines = ref 0 and jobs = Hashtbl.create 64 in
   let rec load n =
     let line =
       if (n + 1) * length <= String.length text then String.sub text (n * length) length else ""
@@ -101,7 +101,10 @@ let journal () =
       Hashtbl.replace seen id ()
   in
   serve @@ function
-  | [ "add"; id ] ->
+  | [ "add"; id; job ] ->
+      (match Hashtbl.find_opt jobs id with
+      | Some other when other <> job -> print_endline "put twice"
+      | _ -> Hashtbl.replace jobs id job);
       add id;
       ""
   | [ "read" ] ->
@@ -178,7 +181,8 @@ let () =
   let seen = Hashtbl.create 4 in
   let line text =
     Hashtbl.replace seen text ();
-    if text = "repeated" then Soil_sim.fail "once" "a job ran again after it was done"
+    if text = "repeated" then Soil_sim.fail "once" "a job ran again after it was done";
+    if text = "put twice" then Soil_sim.fail "keys" "one key has two jobs"
   in
   List.iter (fun node -> Soil_sim.on_line node line) both;
   Soil_sim.sometimes world "a job runs again" (fun () -> Hashtbl.mem seen "again");
