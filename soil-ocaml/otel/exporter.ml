@@ -153,23 +153,37 @@ let reason_of = function
       Soil.Private.recover e;
       Printexc.to_string e
 
+let response_bytes = 65536
+
+(* The status decides: what a collector has taken isn't sent again when the rest of its response
+   fails. *)
 let post t q body =
-  let request () = Client.post ~headers:t.headers t.client q.uri (String body) in
-  match T.timeout_opt t.limits.request_seconds request with
-  | None -> Again ("no response in time", None)
-  | Some ((response : Cohttp.Response.t), text) -> (
-      let status = Cohttp.Code.string_of_status response.status in
-      match Cohttp.Code.code_of_status response.status with
-      | code when code >= 200 && code < 300 -> Taken (rejected text)
-      | 429 | 502 | 503 | 504 -> Again (status, retry_after response.headers)
-      | _ -> Refused status)
-  | exception (Soil.Error error as e) ->
-      Soil.Private.recover e;
-      Again (Soil.Error.to_string error, None)
-  | exception Client.Failed (_, ((Malformed | Truncated | Too_large | Too_slow) as problem)) ->
-      Again (Client.problem_to_string problem, None)
-  | exception Client.Failed (_, problem) -> Refused (Client.problem_to_string problem)
-  | exception e -> Refused (reason_of e)
+  let known = ref None in
+  let judge (response : Cohttp.Response.t) source =
+    let status = Cohttp.Code.string_of_status response.status in
+    match Cohttp.Code.code_of_status response.status with
+    | code when code >= 200 && code < 300 ->
+        known := Some (Taken 0);
+        let text = Soil.File_descriptor.read_all ~max:response_bytes source in
+        known := Some (Taken (rejected text))
+    | 429 | 502 | 503 | 504 -> known := Some (Again (status, retry_after response.headers))
+    | _ -> known := Some (Refused status)
+  in
+  let request () =
+    Client.request ~headers:t.headers ~body:(String body) t.client `POST q.uri judge
+  in
+  let failure =
+    match T.timeout_opt t.limits.request_seconds request with
+    | Some () | None -> Again ("no response in time", None)
+    | exception (Soil.Error error as e) ->
+        Soil.Private.recover e;
+        Again (Soil.Error.to_string error, None)
+    | exception Client.Failed (_, ((Malformed | Truncated | Too_slow) as problem)) ->
+        Again (Client.problem_to_string problem, None)
+    | exception Client.Failed (_, problem) -> Refused (Client.problem_to_string problem)
+    | exception e -> Refused (reason_of e)
+  in
+  Option.value !known ~default:failure
 
 let first_delay = 1.
 let longest_delay = 30.

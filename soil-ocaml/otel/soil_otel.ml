@@ -39,10 +39,7 @@ let state_of threshold =
     let rec last i = if digits.[i] = '0' then last (i - 1) else i in
     "ot=th:" ^ String.sub digits 0 (1 + last 13)
 
-let client scope =
-  let limits = { Soil_http.Client.default_limits with body_bytes = 65536 } in
-  Soil_http.Client.(own scope (create ~limits ~max_connections:3 ~max_redirects:0 ()))
-
+let client scope = Soil_http.Client.(own scope (create ~max_connections:3 ~max_redirects:0 ()))
 let report text = Soil.Private.print_error (fun () -> text ^ "\n")
 
 let start ?endpoint ?headers ?client:given ?sampler ?service ?(resource = [])

@@ -398,6 +398,46 @@ let connections () =
       Soil.Clock.sleep 0.1;
       int "https without TLS" 0 (dropped t))
 
+(* The status decides, whatever becomes of the body: what the collector has taken isn't sent again. *)
+let responses () =
+  let one what ~lost head body =
+    let requests = ref 0 in
+    T.scope @@ fun tasks ->
+    let connect ~host:_ ~port:_ =
+      let client, server = Soil.Flow.pair () in
+      incr requests;
+      let answer () =
+        Soil.File_descriptor.write_string server ("HTTP/1.1 " ^ head ^ "\r\n\r\n");
+        body server
+      in
+      ignore (T.spawn_daemon tasks answer);
+      (client :> Soil.File_descriptor.flow)
+    in
+    T.scope @@ fun scope ->
+    let limits = { Soil_http.Client.default_limits with body_bytes = 65536 } in
+    let t =
+      Otel.start
+        ~endpoint:(Uri.of_string "http://collector")
+        ~client:(Soil_http.Client.create ~limits ~connect ())
+        ~limits:{ small with retry_seconds = 25. }
+        ~on_failure:ignore scope
+    in
+    add_span "once";
+    Soil.Clock.sleep 60.;
+    int (what ^ ": requests") 1 !requests;
+    int (what ^ ": exported") (1 - lost) (exported t);
+    int (what ^ ": dropped") lost (dropped t)
+  in
+  let silence _ = Soil.Clock.sleep 100. and close = Soil.File_descriptor.close in
+  let long server =
+    try Soil.File_descriptor.write_string server (String.make 100_000 ' ') with Soil.Error _ -> ()
+  in
+  one "a truncated body" ~lost:0 "200 OK\r\ncontent-length: 9" close;
+  one "a long body" ~lost:0 "200 OK\r\ncontent-length: 100000" long;
+  one "a body that doesn't come" ~lost:0 "202 Accepted\r\ncontent-length: 9" silence;
+  one "a long page" ~lost:1 "400 Bad Request\r\ncontent-length: 100000" long;
+  one "a page that doesn't come" ~lost:1 "404 Not Found\r\ncontent-length: 9" silence
+
 (* The end *)
 
 let at_end () =
@@ -590,6 +630,7 @@ let tests =
     test "refusals" refusals;
     test "partial success" partial;
     test "connections" connections;
+    test "responses" responses;
     test "the end" at_end;
     test "a failure" at_failure;
     test "a task that ends slowly" slow_end;
