@@ -222,14 +222,18 @@ let root t ~kind ~attributes name =
     made c (Some (recorded t ~kind ~attributes ~is_remote:false None name))
 
 let child t ~kind ~attributes ~is_remote parent name =
+  (* Of this program's traces, the first span has decided. *)
+  let decides = is_remote && not t.parent_decides in
   let is_sampled =
-    if t.parent_decides then Trace_context.is_sampled parent
-    else Trace_context.randomness parent >= t.threshold
+    if decides then Trace_context.randomness parent >= t.threshold
+    else Trace_context.is_sampled parent
   in
   let recording =
     if is_sampled then Some (recorded t ~kind ~attributes ~is_remote (Some parent) name) else None
   in
-  made (Trace_context.child parent ~is_sampled) recording
+  let c = Trace_context.child parent ~is_sampled in
+  let state = if is_sampled then t.state else "" in
+  made (if decides then Trace_context.with_threshold c ~state else c) recording
 
 let start_span ?(kind = Internal) ?(attributes = []) ?(parent = Current) name =
   match Atomic.get running with

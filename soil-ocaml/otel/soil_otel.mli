@@ -41,8 +41,8 @@ type t
 type signal = Traces | Metrics | Logs
 
 (** The type for decisions whether a trace is recorded: [Ratio r] records the part [r] of all traces
-    (0 to 1), by the last 14 digits of their ids, so that all programs with one ratio record the
-    same traces. [Parent_or r] does what the parent did, if there is one, and else [Ratio r]. *)
+    (0 to 1), by {!Trace_context.randomness}, so that all programs with one ratio record the same
+    traces. [Parent_or r] does what the parent did, if there is one, and else [Ratio r]. *)
 type sampler = Ratio of float | Parent_or of float
 
 module Limits = Limits

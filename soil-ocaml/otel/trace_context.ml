@@ -18,8 +18,6 @@ let rec fresh bytes =
   let id = String.init (2 * bytes) digit in
   if is_id id then id else fresh bytes
 
-let randomness c = int_of_string ("0x" ^ String.sub c.trace_id 18 14)
-
 (* Random bytes for several numbers: one call for each would be a large part of what a trace that
    isn't recorded costs. A copy of the program draws the same numbers for a while; its trace ids
    differ by their other digits. *)
@@ -73,18 +71,12 @@ let parent c = String.concat "-" [ "00"; c.trace_id; c.span_id; "0" ^ string_of_
 let max_members = 32
 let max_state = 512
 let long_member = 128
-let is_letter c = c >= 'a' && c <= 'z'
-let is_letter_or_digit c = is_letter c || (c >= '0' && c <= '9')
 
+(* §3.3.1.3.1 of level 2, which has no tenants. *)
 let is_key key =
-  let is_char c = is_letter_or_digit c || String.contains "_-*/" c in
-  let part most first s =
-    s <> "" && String.length s <= most && first s.[0] && String.for_all is_char s
-  in
-  match String.split_on_char '@' key with
-  | [ key ] -> part 256 is_letter_or_digit key
-  | [ tenant; system ] -> part 241 is_letter_or_digit tenant && part 14 is_letter system
-  | _ -> false
+  let is_first = function 'a' .. 'z' | '0' .. '9' -> true | _ -> false in
+  let is_char c = is_first c || String.contains "_-*/@" c in
+  key <> "" && String.length key <= 256 && is_first key.[0] && String.for_all is_char key
 
 let is_value s =
   let is_char c = c >= ' ' && c <= '~' && c <> ',' && c <> '=' in
@@ -118,6 +110,34 @@ let of_state values =
     || List.compare_lengths (List.sort_uniq String.compare keys) keys <> 0
   then ""
   else shortened members
+
+(* The member [ot] of OpenTelemetry, with [;] between its parts:
+   https://opentelemetry.io/docs/specs/otel/trace/tracestate-handling/ *)
+
+(* Its parts, and the other members. *)
+let ot c =
+  let members = if c.state = "" then [] else String.split_on_char ',' c.state in
+  match List.partition (String.starts_with ~prefix:"ot=") members with
+  | member :: _, others -> (String.split_on_char ';' (snd (Soil.Private.cut '=' member)), others)
+  | [], others -> ([], others)
+
+let digits = 14
+
+let randomness c =
+  let is_number part =
+    String.starts_with ~prefix:"rv:" part
+    && String.length part = 3 + digits
+    && is_hex (String.sub part 3 digits)
+  in
+  let source = Option.value (List.find_opt is_number (fst (ot c))) ~default:c.trace_id in
+  int_of_string ("0x" ^ String.sub source (String.length source - digits) digits)
+
+let with_threshold c ~state =
+  let parts, others = ot c and own, _ = ot { c with state } in
+  let kept = List.filter (fun part -> not (String.starts_with ~prefix:"th:" part)) parts in
+  (* What was changed comes first (§3.5). *)
+  let changed = ("ot=" ^ String.concat ";" (own @ kept)) :: others in
+  { c with state = shortened (Attribute.first max_members (List.filter is_member changed)) }
 
 (* Fields *)
 

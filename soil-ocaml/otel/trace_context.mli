@@ -36,10 +36,15 @@ val draw : unit -> int
 (** [draw ()] is a random number below 2{^ 56}. As {!Soil.Random.fill}. *)
 
 val randomness : t -> int
-(** [randomness c] is the last 14 digits of the trace id, a number below 2{^ 56}. *)
+(** [randomness c] is a number below 2{^ 56}: [rv] of the member [ot] of [tracestate], or else the
+    last 14 digits of the trace id. *)
 
 val root : randomness:int -> flags:int -> state:string -> t
 (** [root ~randomness ~flags ~state] is a new trace's, whose other digits are random as well. *)
 
 val child : t -> is_sampled:bool -> t
 (** [child c ~is_sampled] is another span's of the trace of [c]. *)
+
+val with_threshold : t -> state:string -> t
+(** [with_threshold c ~state] is [c] whose member [ot] has the [th] of [state] instead of its own,
+    or none: for a decision that isn't the parent's. *)

@@ -66,14 +66,19 @@ let states () =
   List.iter
     (fun member -> dropped member [ "bar=2"; member ])
     [
-      "foo"; "foo =1"; "FOO=1"; "foo.bar=1"; "=1"; "foo="; "foo=bar=baz"; "foo@=1"; "@foo=1";
-      "foo@@bar=1"; "foo@bar@baz=1"; "foo@0=1"; "_foo=1"; "foo=\xc3\xa4"; "foo=\x7f";
+      "foo"; "foo =1"; "FOO=1"; "foo.bar=1"; "=1"; "foo="; "foo=bar=baz"; "@foo=1"; "_foo=1";
+      "foo=\xc3\xa4"; "foo=\x7f";
     ] [@ocamlformat "disable"];
   kept "a long key" (String.make 256 'z' ^ "=1");
   dropped "a longer key" [ "foo=1"; String.make 257 'z' ^ "=1" ];
+  (* §3.3.1.3.1: level 2 has no tenants; [@] is a character as others. *)
+  List.iter
+    (fun member -> kept member member)
+    [ "foo@=1"; "foo@@bar=1"; "foo@bar@baz=1"; "foo@0=1" ];
   kept "a long tenant" (String.make 241 't' ^ "@" ^ String.make 14 'v' ^ "=1");
-  dropped "a longer tenant" [ String.make 242 't' ^ "@v=1" ];
-  dropped "a longer system" [ "t@" ^ String.make 15 'v' ^ "=1" ];
+  kept "a longer tenant" (String.make 242 't' ^ "@v=1");
+  kept "a longer system" ("t@" ^ String.make 15 'v' ^ "=1");
+  dropped "a longer key with a tenant" [ String.make 241 't' ^ "@" ^ String.make 15 'v' ^ "=1" ];
   dropped "a longer value" [ "foo=" ^ String.make 257 '1' ];
   (* More than 512 bytes: long members go first, then the last ones. *)
   let long key n = key ^ "=" ^ String.make n 'x' in
@@ -146,6 +151,35 @@ let ratios () =
   check "the parent" (Parent_or 1.) [ false; false; false; false ];
   check "the parent's flag" ~flags:1 (Parent_or 0.) [ true; true; true; true ]
 
+(* What a decision that isn't the parent's does to the parent's threshold, by
+   https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/. *)
+let thresholds () =
+  let one what ?(sampler = Otel.Ratio 0.25) ?(randomness = 0) is_recorded state expected =
+    ignore
+      (exporting ~sampler (fun _ _ ->
+           let c = Context.root ~randomness ~flags:1 ~state in
+           Otel.with_span ~parent:(Remote c) "outer" @@ fun span ->
+           bool what is_recorded (Otel.is_recording span);
+           let state span = (Option.get (Otel.context span)).state in
+           string what expected (state span);
+           Otel.with_span "inner" (fun span -> string (what ^ ", inside") expected (state span))))
+  in
+  let rv = "rv:ffffffffffffff" and most = 0xffffffffffffff in
+  one "the parent's" ~sampler:(Parent_or 0.25) true "ot=th:8,a=b" "ot=th:8,a=b";
+  one "not recorded" false "ot=th:8,a=b" "a=b";
+  one "recorded" ~randomness:most true "a=b,ot=th:8" "ot=th:c,a=b";
+  one "without a threshold" ~randomness:most true "" "ot=th:c";
+  one "the parent's number" true ("ot=th:8;" ^ rv) ("ot=th:c;" ^ rv);
+  one "a small one" ~randomness:most false "ot=rv:00000000000000;x:1" "ot=rv:00000000000000;x:1";
+  List.iter
+    (fun rv -> one rv false ("ot=" ^ rv) ("ot=" ^ rv))
+    [ "rv:fffffffffffff"; "rv:fffffffffffffff"; "rv:fffffffffffffg"; "rv:FFFFFFFFFFFFFF" ];
+  let full = String.concat "," (List.init 32 (Printf.sprintf "a%d=1")) in
+  one "32 members" ~randomness:most true full
+    ("ot=th:c," ^ String.sub full 0 (String.length full - 6));
+  let long = "x:" ^ String.make 250 'x' in
+  one "a long member" ~randomness:most true ("ot=" ^ long ^ ",a=b") "a=b"
+
 (* The part of new traces, and the threshold that they carry. *)
 let new_traces () =
   let n = 4000 and recorded = ref 0 in
@@ -194,6 +228,7 @@ let tests =
     run any_fields;
     run round_trip;
     test "ratios" ratios;
+    test "thresholds" thresholds;
     test "new traces" new_traces;
     test "invalid ratios" invalid;
     test "identifiers" unique;
