@@ -34,10 +34,18 @@ module Client = struct
   module Client = Grpc.Client
   module Method = Grpc.Method
 
+  (* The caller's own, as of a call that is passed on, doesn't belong to this parent. *)
+  let with_fields span metadata =
+    match Otel.fields span with
+    | [] -> metadata
+    | fields ->
+        let is_other (name, _) = not (List.mem name [ "traceparent"; "tracestate" ]) in
+        List.filter is_other metadata @ fields
+
   let traced (m : (_, _, _) Method.t) metadata call =
     let attributes = attributes m.service m.name in
     Otel.with_span ~kind:Client ~attributes (m.service ^ "/" ^ m.name) @@ fun span ->
-    match call (metadata @ Otel.fields span) with
+    match call (with_fields span metadata) with
     | v ->
         set_outcome span Status.ok ~is_error:(fun _ -> false);
         v

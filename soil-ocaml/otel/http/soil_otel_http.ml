@@ -120,8 +120,11 @@ module Client = struct
         (method_attributes meth
         @ address_attributes (Uri.host uri) (Uri.port uri)
         @ [ ("url.full", `String (full uri)) ]);
-    let replace headers (name, value) = H.replace headers name value in
-    List.fold_left replace headers (Otel.fields span)
+    match Otel.fields span with
+    | [] -> headers
+    | fields ->
+        (* The caller's own, as of a request that is passed on, doesn't belong to this parent. *)
+        H.add_list (List.fold_left H.remove headers [ "traceparent"; "tracestate" ]) fields
 
   let answered span (response : Cohttp.Response.t) =
     set_outcome span ~first_error:400 response.status

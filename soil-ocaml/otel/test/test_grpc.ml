@@ -16,7 +16,8 @@ let answer call text =
   match text with
   | "missing" -> Grpc.Status.fail Not_found "no such thing"
   | "parent" ->
-      Option.value ~default:"" (Grpc.Metadata.find (Grpc.Server.metadata call) "traceparent")
+      let values = Grpc.Metadata.find_all (Grpc.Server.metadata call) in
+      String.concat " " (values "traceparent" @ values "tracestate")
   | "broken" -> failwith "broken"
   | text ->
       Otel.with_span "work" ignore;
@@ -52,7 +53,9 @@ let calls ~http2 () =
         Test.run ~http2 (Soil_otel_http.middleware ~accept:(fun _ -> true) () handler) @@ fun t ->
         let client = Grpc.Client.create (Test.client t) (Uri.of_string "http://server") in
         string "unary" "a" (Client.unary client echo "a");
-        parent := Client.unary client echo "parent";
+        (* The caller's own doesn't belong to this parent. *)
+        let metadata = [ ("traceparent", traceparent ()); ("tracestate", "a=b") ] in
+        parent := Client.unary ~metadata client echo "parent";
         fails Not_found (fun () -> Client.unary client echo "missing");
         fails Unknown (fun () -> Client.unary client echo "broken");
         fails Unimplemented (fun () -> Client.unary client unknown "");

@@ -153,7 +153,11 @@ let client () =
         let client = Test.client t in
         Otel.with_span "outer" @@ fun outer ->
         parent := (Option.get (Otel.context outer)).span_id;
-        body := snd (Http.Client.get client (Uri.of_string "http://u:p@server:81/parents?q=1#f"));
+        (* The caller's own, as of a request that is passed on, doesn't belong to this parent. *)
+        let fields = [ ("Traceparent", traceparent ()); ("tracestate", "a=b") ] in
+        let headers = Cohttp.Header.of_list (fields @ fields) in
+        let to_parents = Uri.of_string "http://u:p@server:81/parents?q=1#f" in
+        body := snd (Http.Client.get ~headers client to_parents);
         ignore (Http.Client.post client (uri "/missing") (String "x"));
         Http.Client.request client `PUT (uri "/users/7") (fun _ source ->
             string "body" "user" (Soil.File_descriptor.read_all source));
