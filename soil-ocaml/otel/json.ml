@@ -32,13 +32,10 @@ let float x =
   | FP_infinite -> raw (if x > 0. then "\"Infinity\"" else "\"-Infinity\"")
   | FP_zero | FP_normal | FP_subnormal -> raw (Printf.sprintf "%.17g" x)
 
-let rec separated b f = function
-  | [] -> ()
-  | [ x ] -> f x
-  | x :: rest ->
-      f x;
-      Buffer.add_char b ',';
-      separated b f rest
+let separated b f =
+  List.iteri (fun i x ->
+      if i > 0 then Buffer.add_char b ',';
+      f x)
 
 let list l b =
   Buffer.add_char b '[';

@@ -1,5 +1,7 @@
 type t = {
-  attributes : int;  (** Attributes of a span or record; further ones are dropped and counted. *)
+  attributes : int;
+      (** Attributes of a span or log record; further ones are dropped and counted. Of a metric's
+          point they are dropped only: its message has no count. *)
   events : int;  (** Events of a span, likewise. *)
   value_bytes : int;  (** Bytes of a text, which is cut after a character. *)
   max_items : int;

@@ -14,11 +14,7 @@ let pairs name =
   in
   List.filter_map pair (String.split_on_char ',' (Option.value (get name) ~default:""))
 
-let is_disabled () =
-  match get "OTEL_SDK_DISABLED" with
-  | Some value -> String.lowercase_ascii value = "true"
-  | None -> false
-
+let is_disabled () = Option.map String.lowercase_ascii (get "OTEL_SDK_DISABLED") = Some "true"
 let default_endpoint = "http://localhost:4318"
 
 (* [signal] is as in the path: [traces]. *)

@@ -79,17 +79,25 @@ let add signal ~scope record =
   | None -> ()
   | Some t -> Exporter.add t.exporter signal ~scope (Json.to_string record)
 
-let attributes_to_json attributes =
+let count name n = if n = 0 then [] else [ (name, Json.int n) ]
+
+(* Of [most] attributes at most; the number of the others, too. *)
+let fields_of (limits : Limits.t) ~most attributes =
+  let kept = List.map (Attribute.limited limits.value_bytes) (Attribute.first most attributes) in
+  ("attributes", Attribute.to_json kept)
+  :: count "droppedAttributesCount" (max 0 (List.length attributes - most))
+
+let attribute_fields attributes =
   let limits = match Atomic.get running with Some t -> t.limits | None -> default_limits in
-  let limited = List.map (Attribute.limited limits.value_bytes) in
-  Attribute.to_json (limited (Attribute.first limits.attributes attributes))
+  fields_of limits ~most:limits.attributes attributes
+
+let attributes_to_json attributes = snd (List.hd (attribute_fields attributes))
 
 (* Spans *)
 
 type kind = Internal | Server | Client | Producer | Consumer
 type status = Unset | Ok | Error of string
 type parent = Current | Root | Remote of Trace_context.t
-type event = { at : int; event : string; details : attributes }
 
 type recording = {
   t : t;
@@ -101,7 +109,7 @@ type recording = {
   clock : int; (* The monotonic clock at that time. *)
   mutable attributes : attributes; (* The newest first. *)
   mutable dropped_attributes : int;
-  mutable events : event list; (* The newest first. *)
+  mutable events : Json.t list; (* The newest first. *)
   mutable dropped_events : int;
   mutable links : Trace_context.t list;
   mutable status : status;
@@ -147,11 +155,17 @@ let changing span f =
 let set_name span name =
   changing span (fun r -> r.name <- Attribute.cut r.t.limits.value_bytes name)
 
-let set_status span status = changing span (fun r -> r.status <- status)
+let set_status span status =
+  changing span @@ fun r ->
+  r.status <-
+    (match status with
+    | Error message -> Error (Attribute.cut r.t.limits.value_bytes message)
+    | (Unset | Ok) as status -> status)
+
 let name span = match span.recording with Some r -> r.name | None -> ""
 
-let set r ((key, _) as attribute) =
-  let attribute = Attribute.limited r.t.limits.value_bytes attribute in
+let set r attribute =
+  let ((key, _) as attribute) = Attribute.limited r.t.limits.value_bytes attribute in
   let is_other (name, _) = not (String.equal name key) in
   if not (List.for_all is_other r.attributes) then
     r.attributes <- attribute :: List.filter is_other r.attributes
@@ -162,13 +176,15 @@ let set r ((key, _) as attribute) =
 let set_attributes span attributes = changing span (fun r -> List.iter (set r) attributes)
 let set_attribute span key value = set_attributes span [ (key, value) ]
 let now r = r.started + (Soil.Clock.monotonic_ns () - r.clock)
+let max_details = 16
 
 let add_event ?(attributes = []) span event =
   changing span @@ fun r ->
   if List.compare_length_with r.events r.t.limits.events < 0 then
-    let details = List.map (Attribute.limited r.t.limits.value_bytes) in
-    let details = details (Attribute.first 16 attributes) in
-    r.events <- { at = now r; event = Attribute.cut 256 event; details } :: r.events
+    let details = fields_of r.t.limits ~most:max_details attributes in
+    let name = Json.string (Attribute.cut 256 event) in
+    r.events <-
+      Json.record (("timeUnixNano", Json.int64 (now r)) :: ("name", name) :: details) :: r.events
   else r.dropped_events <- r.dropped_events + 1
 
 let record_exception span e backtrace =
@@ -260,7 +276,6 @@ let add_link span c =
 
 (* Encoding *)
 
-let time n = Json.int64 n
 let number = function Internal -> 1 | Server -> 2 | Client -> 3 | Producer -> 4 | Consumer -> 5
 
 let status_to_json = function
@@ -269,40 +284,33 @@ let status_to_json = function
   | Error message ->
       [ ("status", Json.record [ ("code", Json.int 2); ("message", Json.string message) ]) ]
 
-let event_to_json { at; event; details } =
-  Json.record
-    [
-      ("timeUnixNano", time at);
-      ("name", Json.string event);
-      ("attributes", Attribute.to_json details);
-    ]
-
-let context_to_json (c : Trace_context.t) =
-  [ ("traceId", Json.string c.trace_id); ("spanId", Json.string c.span_id) ]
+let context_to_json ~bits (c : Trace_context.t) =
+  [
+    ("traceId", Json.string c.trace_id);
+    ("spanId", Json.string c.span_id);
+    ("flags", Json.int (c.flags lor bits));
+  ]
   @ if c.state = "" then [] else [ ("traceState", Json.string c.state) ]
 
-(* Bits 8 and 9 of the flags: whether the parent is remote is known, and whether it is. *)
-let flags_to_json (c : Trace_context.t) ~is_remote =
-  [ ("flags", Json.int (c.flags lor if is_remote then 0x300 else 0x100)) ]
-
-let link_to_json c = Json.record (context_to_json c @ flags_to_json c ~is_remote:true)
-let count name n = if n = 0 then [] else [ (name, Json.int n) ]
+(* Bits 8 and 9 of the flags: whether the parent is remote is known, and whether it is. The context
+   of a link can be this program's as well. *)
+let bits r = if r.is_remote then 0x300 else 0x100
+let link_to_json c = Json.record (context_to_json ~bits:0 c)
 let list name f l = if l = [] then [] else [ (name, Json.list (List.map f l)) ]
 
 let span_to_json c r ~ended =
   Json.record
-    (context_to_json c
+    (context_to_json ~bits:(bits r) c
     @ (match r.parent with Some p -> [ ("parentSpanId", Json.string p.span_id) ] | None -> [])
-    @ flags_to_json c ~is_remote:r.is_remote
     @ [
         ("name", Json.string r.name);
         ("kind", Json.int (number r.kind));
-        ("startTimeUnixNano", time r.started);
-        ("endTimeUnixNano", time ended);
+        ("startTimeUnixNano", Json.int64 r.started);
+        ("endTimeUnixNano", Json.int64 ended);
         ("attributes", Attribute.to_json (List.rev r.attributes));
       ]
     @ count "droppedAttributesCount" r.dropped_attributes
-    @ list "events" event_to_json (List.rev r.events)
+    @ list "events" Fun.id (List.rev r.events)
     @ count "droppedEventsCount" r.dropped_events
     @ list "links" link_to_json (List.rev r.links)
     @ status_to_json r.status)

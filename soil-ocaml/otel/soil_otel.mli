@@ -148,7 +148,8 @@ val set_attribute : span -> string -> value -> unit
 val set_attributes : span -> attributes -> unit
 
 val add_event : ?attributes:attributes -> span -> string -> unit
-(** [add_event span name] notes that something has happened now. It has at most 16 attributes. *)
+(** [add_event span name] notes that something has happened now. It has at most 16 attributes;
+    further ones are dropped and counted. *)
 
 val add_link : span -> Trace_context.t -> unit
 (** [add_link span c] names another span that [span] has to do with; the first 32 are sent. *)
@@ -188,4 +189,8 @@ val attributes_to_json : attributes -> Json.t
 
 val on_collect : t -> (unit -> unit) -> unit
 (** [on_collect t f] calls [f ()] before each request with metrics, also for the last one: it may
+val attribute_fields : attributes -> (string * Json.t) list
+(** [attribute_fields l] is the field [attributes] of a record, and [droppedAttributesCount] if
+    there are more than the limit. *)
+
     {!add} metrics. *)

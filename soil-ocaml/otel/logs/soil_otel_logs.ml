@@ -38,8 +38,8 @@ let export ~max_bytes src level tags text =
           ("severityNumber", Json.int number);
           ("severityText", Json.string name);
           ("body", Json.record [ ("stringValue", Json.string text) ]);
-          ("attributes", Otel.attributes_to_json (attributes_of tags));
         ]
+       @ Otel.attribute_fields (attributes_of tags)
        @ context ()))
 
 let reporter ?(max_bytes = 16384) (next : Logs.reporter) =

@@ -123,15 +123,42 @@ let caps () =
           Otel.set_attribute span ("a" ^ string_of_int i) (`Int i);
           Otel.add_event span ("e" ^ string_of_int i)
         done;
+        Otel.set_status span (Error "abcd\xc3\xa4");
         Otel.set_attribute span "a1" (`String "abcd\xc3\xa4");
         Otel.set_attribute span "a2" (`String "\xff\x00\x1f\"\\"))
   in
   let span = List.hd (spans c) in
   string "name" "long " (text "name" span);
+  string "message" "abcd" (text "message" (Json.member "status" span));
   strings "attributes" [ "a3=3"; "a1=abcd"; "a2=\xef\xbf\xbd\x00\x1f\"\\" ] (attributes span);
   int "dropped attributes" 2 (number "droppedAttributesCount" span);
   strings "events" [ "e1"; "e2" ] (names (events span));
   int "dropped events" 3 (number "droppedEventsCount" span)
+
+(* The key counts as it is sent. *)
+let long_keys () =
+  let key = String.make 300 'k' in
+  let attributes = List.init 20 (fun i -> ("a" ^ string_of_int i, `Int i)) in
+  let c =
+    exporting (fun _ _ ->
+        Otel.with_span "one" @@ fun span ->
+        Otel.set_attribute span key (`Int 1);
+        Otel.set_attribute span (key ^ "x") (`Int 2);
+        Otel.add_event ~attributes span "event";
+        Otel.add_event span "empty")
+  in
+  let span = List.hd (spans c) in
+  strings "one" [ String.make 256 'k' ^ "=2" ] (Collector.attributes span);
+  ints "of events" [ 4; 0 ] (List.map (number "droppedAttributesCount") (events span))
+
+(* Whether the span of a link is remote isn't known. *)
+let links () =
+  let c =
+    exporting (fun _ _ ->
+        Otel.with_span "one" @@ fun one ->
+        Otel.with_span "two" (fun two -> Otel.add_link two (Option.get (Otel.context one))))
+  in
+  int "flags" 3 (number "flags" (Json.index 0 (Json.member "links" (named c "two"))))
 
 let not_running () =
   let ran = Otel.with_span "none" (fun span -> Otel.is_recording span) in
@@ -640,3 +667,5 @@ let tests =
     Alcotest.test_case "domains" `Quick domains;
     Alcotest.test_case "threads" `Quick threads;
   ]
+    test "long keys" long_keys;
+    test "links" links;

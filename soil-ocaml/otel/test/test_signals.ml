@@ -119,12 +119,14 @@ let logs () =
   in
   let src = Logs.Src.create "shop" in
   let tag = Logs.Tag.def "order" Format.pp_print_int in
+  let other = Logs.Tag.def "other" Format.pp_print_int in
   let span_id = ref "" and made = ref 0 in
   with_reporter { Logs.report } (fun () ->
       Logs.app (fun m -> m "before");
       let c =
-        exporting (fun _ _ ->
-            Logs.err ~src (fun m -> m ~tags:Logs.Tag.(add tag 7 empty) "%s %d" "bad" 1);
+        exporting ~limits:{ limits with attributes = 1 } (fun _ _ ->
+            Logs.err ~src (fun m ->
+                m ~tags:Logs.Tag.(add tag 7 (add other 8 empty)) "%s %d" "bad" 1);
             Otel.with_span "work" (fun span ->
                 span_id := (Option.get (Otel.context span)).span_id;
                 Logs.info (fun m ->
@@ -143,7 +145,8 @@ let logs () =
         (List.map (fun r -> text "stringValue" (Json.member "body" r)) all);
       let first = List.hd all and info = List.nth all 1 in
       string "name" "ERROR" (text "severityText" first);
-      strings "tags" [ "order=7" ] (attributes first);
+      int "tags" 1 (List.length (attributes first));
+      ints "dropped tags" [ 1; 0; 0; 0; 0 ] (List.map (number "droppedAttributesCount") all);
       string "no trace" "" (text "traceId" first);
       string "span" !span_id (text "spanId" info);
       string "trace" (text "traceId" (named c "work")) (text "traceId" info);
