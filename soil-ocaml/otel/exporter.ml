@@ -29,8 +29,10 @@ type queue = {
   exported : int Atomic.t;
   dropped : int Atomic.t;
   wake : T.Condition.t;
+  overflowed : int Atomic.t; (* Of [dropped], those that didn't fit and aren't reported yet. *)
   is_closed : bool Atomic.t; (* Nothing sends any more. *)
   mutable is_failing : bool;
+  mutable is_full : bool;
 }
 
 type t = {
@@ -64,9 +66,23 @@ let rec push q item =
   let items = Atomic.get q.items in
   if not (Atomic.compare_and_set q.items items (item :: items)) then push q item
 
-let wake t q =
-  try Soil.Inbox.post t.inbox (fun () -> T.Condition.signal q.wake)
+(* What is held is sent early when it reaches half of the bytes. *)
+let half t = t.limits.max_bytes / 2
+
+(* Metrics wait for their time. *)
+let wake t queues =
+  let signal q = if q.signal <> Metrics then T.Condition.signal q.wake in
+  try Soil.Inbox.post t.inbox (fun () -> List.iter signal queues)
   with Invalid_argument _ -> (* The scope has ended. *) ()
+
+let take q =
+  let items = Atomic.exchange q.items [] in
+  change q.waiting (-List.length items);
+  List.rev items
+
+let lose t q items =
+  give_back t items;
+  change q.dropped (List.length items)
 
 let add t signal ~scope text =
   let q = queue t signal and item = { scope; text } in
@@ -75,19 +91,25 @@ let add t signal ~scope text =
   let bytes = Atomic.fetch_and_add t.held_bytes n in
   if items >= t.limits.max_items || bytes + n > t.limits.max_bytes || Atomic.get q.is_closed then (
     give_back t [ item ];
+    Atomic.incr q.overflowed;
     Atomic.incr q.dropped)
   else (
     push q item;
-    let waiting = 1 + Atomic.fetch_and_add q.waiting 1 and half = t.limits.max_bytes / 2 in
-    let is_due = waiting = t.limits.batch_items || (bytes < half && bytes + n >= half) in
-    if is_due && q.signal <> Metrics then wake t q)
+    let waiting = 1 + Atomic.fetch_and_add q.waiting 1 in
+    if bytes < half t && bytes + n >= half t then wake t t.queues
+    else if waiting = t.limits.batch_items then wake t [ q ];
+    (* In another domain, [close] may have taken the items before this one came. *)
+    if Atomic.get q.is_closed then lose t q (take q))
 
 (* Batches *)
 
-let names = function
-  | Traces -> ("traces", "resourceSpans", "scopeSpans", "spans")
-  | Metrics -> ("metrics", "resourceMetrics", "scopeMetrics", "metrics")
-  | Logs -> ("logs", "resourceLogs", "scopeLogs", "logRecords")
+let path = function Traces -> "traces" | Metrics -> "metrics" | Logs -> "logs"
+
+(* The lists of a request, and the number in its response. *)
+let members = function
+  | Traces -> ("resourceSpans", "scopeSpans", "spans", "rejectedSpans")
+  | Metrics -> ("resourceMetrics", "scopeMetrics", "metrics", "rejectedDataPoints")
+  | Logs -> ("resourceLogs", "scopeLogs", "logRecords", "rejectedLogRecords")
 
 (* Items that follow each other with the same scope are one list. *)
 let rec by_scope = function
@@ -98,7 +120,7 @@ let rec by_scope = function
       | others -> (item.scope, [ item ]) :: others)
 
 let body t q items =
-  let _, of_resource, of_scope, records = names q.signal in
+  let of_resource, of_scope, records, _ = members q.signal in
   let group (scope, items) =
     Json.record
       [
@@ -119,26 +141,41 @@ let rec split t items bytes = function
 
 (* Requests *)
 
-(* [Taken n]: [n] of the items were rejected. [Again (reason, seconds)]: after so many seconds. *)
-type answer = Taken of int | Again of string * float option | Refused of string
+(* [Done (n, why)]: [n] of the items were lost. [Again (why, seconds)]: after so many seconds. *)
+type answer = Done of int * string | Again of string * float option
 
-(* [partialSuccess] has one number, in digits or as a string, such as [rejectedSpans]. *)
-let rejected text =
-  let name = "\"rejected" in
-  let n = String.length text in
-  let rec find i =
-    if i + String.length name > n then None
-    else if String.sub text i (String.length name) = name then String.index_from_opt text i ':'
-    else find (i + 1)
+(* The member [key] of the JSON [text], as it came: digits, or a string with its escapes. Quotes
+   inside of a string have a backslash: no name is found there. *)
+let member key text =
+  let n = String.length text and name = "\"" ^ key ^ "\"" in
+  let rec skip f i = if i < n && f text.[i] then skip f (i + 1) else i in
+  let rec quote i =
+    if i >= n then n else match text.[i] with '"' -> i | '\\' -> quote (i + 2) | _ -> quote (i + 1)
   in
-  let is_digit c = c >= '0' && c <= '9' in
-  let rec digits i = if i < n && is_digit text.[i] then digits (i + 1) else i in
-  let rec start i = if i < n && (text.[i] = ' ' || text.[i] = '"') then start (i + 1) else i in
-  match find 0 with
-  | None -> 0
-  | Some colon ->
-      let from = start (colon + 1) in
-      Option.value ~default:0 (int_of_string_opt (String.sub text from (digits from - from)))
+  let rec find i =
+    let after = i + String.length name in
+    if after > n then ""
+    else if String.sub text i (String.length name) <> name then find (i + 1)
+    else
+      let from = skip (String.contains " \t\r\n:") after in
+      let from, until =
+        if from < n && text.[from] = '"' then (from + 1, quote (from + 1))
+        else (from, skip (function '0' .. '9' -> true | _ -> false) from)
+      in
+      if until > from then String.sub text from (until - from) else find (i + 1)
+  in
+  find 0
+
+let message_bytes = 256
+
+(* What a whole response says. *)
+let rejected q text =
+  let printable c = if c < ' ' || c = '\x7f' then '?' else c in
+  let why = String.map printable (Attribute.cut message_bytes (member "errorMessage" text)) in
+  let why = if why = "" then "" else " (" ^ why ^ ")" in
+  let _, _, _, key = members q.signal in
+  let lost = Option.value ~default:0 (int_of_string_opt (member key text)) in
+  Done (max 0 lost, "the collector has rejected some" ^ why)
 
 let retry_after headers =
   Option.bind (Cohttp.Header.get headers "retry-after") @@ fun text ->
@@ -163,11 +200,10 @@ let post t q body =
     let status = Cohttp.Code.string_of_status response.status in
     match Cohttp.Code.code_of_status response.status with
     | code when code >= 200 && code < 300 ->
-        known := Some (Taken 0);
-        let text = Soil.File_descriptor.read_all ~max:response_bytes source in
-        known := Some (Taken (rejected text))
+        known := Some (Done (0, ""));
+        known := Some (rejected q (Soil.File_descriptor.read_all ~max:response_bytes source))
     | 429 | 502 | 503 | 504 -> known := Some (Again (status, retry_after response.headers))
-    | _ -> known := Some (Refused status)
+    | _ -> known := Some (Done (max_int, status))
   in
   let request () =
     Client.request ~headers:t.headers ~body:(String body) t.client `POST q.uri judge
@@ -180,8 +216,8 @@ let post t q body =
         Again (Soil.Error.to_string error, None)
     | exception Client.Failed (_, ((Malformed | Truncated | Too_slow) as problem)) ->
         Again (Client.problem_to_string problem, None)
-    | exception Client.Failed (_, problem) -> Refused (Client.problem_to_string problem)
-    | exception e -> Refused (reason_of e)
+    | exception Client.Failed (_, problem) -> Done (max_int, Client.problem_to_string problem)
+    | exception e -> Done (max_int, reason_of e)
   in
   Option.value !known ~default:failure
 
@@ -196,9 +232,7 @@ let pause t seconds =
 (* How many of [n] items were lost, and why. *)
 let rec deliver t q body n ~until ~delay =
   match post t q body with
-  | Taken 0 -> (0, "")
-  | Taken rejected -> (min n rejected, "the collector has rejected some")
-  | Refused reason -> (n, reason)
+  | Done (lost, reason) -> (min n lost, reason)
   | Again (reason, after) ->
       let jittered = delay *. (0.5 +. (float_of_int (Soil.Random.int 1000) /. 1000.)) in
       let seconds =
@@ -216,42 +250,39 @@ let report t q lost reason =
     t.on_failure
       (Printf.sprintf
          "otel: POST %s: %s: %d items were lost. Does a collector of OTLP/HTTP listen there?"
-         (Uri.to_string (Uri.with_userinfo q.uri None))
+         Uri.(to_string (with_userinfo q.uri None))
          reason lost);
   q.is_failing <- lost > 0
 
-let send t q items =
-  let n = List.length items in
-  let lost = ref n in
-  let finish () =
-    give_back t items;
-    change q.dropped !lost;
-    change q.exported (n - !lost)
-  in
-  Soil.Private.finally finish @@ fun () ->
-  let until = Soil.Clock.monotonic () +. t.limits.retry_seconds in
-  let failed, reason =
-    try deliver t q (body t q items) n ~until ~delay:first_delay with e -> (n, reason_of e)
-  in
-  lost := failed;
-  report t q failed reason
+let report_overflow t q =
+  let lost = Atomic.exchange q.overflowed 0 in
+  if lost > 0 && not q.is_full then
+    t.on_failure
+      (Printf.sprintf
+         "otel: the queue of %s was full: %d items were lost. Raise max_items or max_bytes of its \
+          limits, or record fewer."
+         (path q.signal) lost);
+  q.is_full <- lost > 0
 
-let take q =
-  let items = Atomic.exchange q.items [] in
-  change q.waiting (-List.length items);
-  List.rev items
-
-let lose t q items =
-  give_back t items;
-  change q.dropped (List.length items)
-
-let send_all t q =
+let send t q =
   let left = ref (take q) in
-  Soil.Private.finally (fun () -> lose t q !left) @@ fun () ->
+  (* Cancelled at the end: [close] reports them. *)
+  let put_back () =
+    change q.waiting (List.length !left);
+    List.iter (push q) !left
+  in
+  Soil.Private.finally put_back @@ fun () ->
   while !left <> [] do
     let batch, others = split t 0 0 !left in
+    let n = List.length batch and until = Soil.Clock.monotonic () +. t.limits.retry_seconds in
+    let lost, reason =
+      try deliver t q (body t q batch) n ~until ~delay:first_delay with e -> (n, reason_of e)
+    in
     left := others;
-    send t q batch
+    give_back t batch;
+    change q.dropped lost;
+    change q.exported (n - lost);
+    report t q lost reason
   done
 
 (* Tasks *)
@@ -260,14 +291,20 @@ let collect t =
   let one collector = try collector () with e -> t.on_failure ("otel: " ^ reason_of e) in
   List.iter one (List.rev t.collectors)
 
+(* Also what came during a request, when no signal reaches the queue's task. *)
+let is_due t q =
+  let waiting = Atomic.get q.waiting in
+  waiting >= t.limits.batch_items
+  || (waiting > 0 && q.signal <> Metrics && Atomic.get t.held_bytes >= half t)
+
 let rec work t q =
   let seconds = if q.signal = Metrics then t.limits.metrics_seconds else t.limits.seconds in
   let wait () = if not (is_over t) then T.Condition.wait_no_mutex q.wake in
-  if not (is_over t || Atomic.get q.waiting >= t.limits.batch_items) then
-    ignore (T.timeout_opt seconds wait);
+  if not (is_over t || is_due t q) then ignore (T.timeout_opt seconds wait);
   let is_last = is_over t in
   if q.signal = Metrics then collect t;
-  send_all t q;
+  report_overflow t q;
+  send t q;
   if not is_last then work t q
 
 (* Not cancelled with the scope, but a while after it. *)
@@ -279,7 +316,10 @@ let run t q () =
   in
   let close () =
     Atomic.set q.is_closed true;
-    lose t q (take q)
+    let items = take q in
+    lose t q items;
+    report_overflow t q;
+    report t q (List.length items) "the grace period is over"
   in
   Soil.Private.finally close @@ fun () -> T.first [ (fun () -> work t q); late ]
 
@@ -287,40 +327,31 @@ let stop t =
   T.Promise.fulfil t.over ();
   List.iter (fun q -> T.Condition.signal q.wake) t.queues
 
-let check (limits : Limits.t) =
-  let at_least_1 =
-    [
-      limits.attributes;
-      limits.events;
-      limits.value_bytes;
-      limits.max_items;
-      limits.max_bytes;
-      limits.batch_items;
-      limits.batch_bytes;
-    ]
-  and positive =
-    [ limits.seconds; limits.metrics_seconds; limits.request_seconds; limits.retry_seconds ]
-  in
+let check (l : Limits.t) =
+  let at_least_1 = List.for_all (fun n -> n >= 1) and positive = List.for_all (fun x -> x > 0.) in
   if
-    List.exists (fun n -> n < 1) at_least_1
-    || (not (limits.grace >= 0.))
-    || not (List.for_all (fun seconds -> seconds > 0.) positive)
+    not
+      (at_least_1 [ l.attributes; l.events; l.value_bytes; l.max_items; l.max_bytes ]
+      && at_least_1 [ l.batch_items; l.batch_bytes ]
+      && positive [ l.seconds; l.metrics_seconds; l.request_seconds; l.retry_seconds ]
+      && l.grace >= 0.)
   then invalid_arg "Soil_otel.start: a limit isn't positive"
 
 let create ~limits ~client ~uri ~headers ~resource ~on_failure scope =
   check limits;
   let queue signal =
-    let path, _, _, _ = names signal in
     {
       signal;
-      uri = uri path;
+      uri = uri (path signal);
       items = Atomic.make [];
       waiting = Atomic.make 0;
       exported = Atomic.make 0;
       dropped = Atomic.make 0;
       wake = T.Condition.create ();
+      overflowed = Atomic.make 0;
       is_closed = Atomic.make false;
       is_failing = false;
+      is_full = false;
     }
   in
   let own = [ ("content-type", "application/json"); ("user-agent", "soil.otel/" ^ Soil.version) ] in

@@ -74,14 +74,16 @@ val start :
     - [sampler] (default: [OTEL_TRACES_SAMPLER] and [OTEL_TRACES_SAMPLER_ARG], or [Parent_or 1.]).
     - [service] (default: [OTEL_SERVICE_NAME]) is the attribute [service.name]. [resource] is
       further attributes of all that is sent, and [OTEL_RESOURCE_ATTRIBUTES] more of them.
-    - [on_failure message] is called when items are lost after others were sent. By default it
-      prints [message] on standard error. It must not raise.
+    - [on_failure message] is called when items of a signal are lost after others were sent, and
+      when some don't fit after others did; also at the end. By default it prints [message] on
+      standard error. It must not raise.
     - With [OTEL_SDK_DISABLED=true] nothing is recorded.
 
     {b Loss.} What doesn't fit in [max_items] and [max_bytes] is dropped, the newest first. A batch
     is repeated after 429, 502, 503, 504 and failures of the connection, with growing, random delays
     or after [Retry-After] (at most 30 s), for [retry_seconds], and then dropped, as after any other
-    error. {!statistics} counts it.
+    error. {!statistics} counts it. Of metrics, collectors reject data points: each counts as a
+    metric, up to all of the batch.
 
     Raises [Invalid_argument] if another exporter runs, or for a number out of range. *)
 
@@ -187,10 +189,10 @@ val add : signal -> scope:string -> Json.t -> unit
 val attributes_to_json : attributes -> Json.t
 (** [attributes_to_json l] is [l], within the limits. *)
 
-val on_collect : t -> (unit -> unit) -> unit
-(** [on_collect t f] calls [f ()] before each request with metrics, also for the last one: it may
 val attribute_fields : attributes -> (string * Json.t) list
 (** [attribute_fields l] is the field [attributes] of a record, and [droppedAttributesCount] if
     there are more than the limit. *)
 
+val on_collect : t -> (unit -> unit) -> unit
+(** [on_collect t f] calls [f ()] before each request with metrics, also for the last one: it may
     {!add} metrics. *)

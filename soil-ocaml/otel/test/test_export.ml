@@ -197,6 +197,27 @@ let bounds () =
                    (index 0 (member "scopeSpans" (index 0 (member "resourceSpans" body))))))))
        c.requests)
 
+(* What didn't fit is reported once, until everything fits again. *)
+let overflow () =
+  let c =
+    exporting ~limits:{ small with max_items = 2 } (fun c _ ->
+        List.iter add_span (many 3);
+        Soil.Clock.sleep 1.5;
+        int "reported" 1 (List.length c.failures);
+        List.iter add_span (many 4);
+        Soil.Clock.sleep 1.;
+        int "reported once" 1 (List.length c.failures);
+        Soil.Clock.sleep 5.;
+        List.iter add_span (many 5))
+  in
+  let message n =
+    Printf.sprintf
+      "otel: the queue of traces was full: %d items were lost. Raise max_items or max_bytes of its \
+       limits, or record fewer."
+      n
+  in
+  strings "reported again, at the end" [ message 3; message 1 ] c.failures
+
 let bytes () =
   let limits = { small with max_bytes = 3000; batch_bytes = 900 } in
   let big = `String (String.make 1000 'x') in
@@ -240,6 +261,29 @@ let times () =
          Soil.Clock.sleep 1.;
          int "a full batch" 2 (List.length c.requests);
          int "exported" 7 (exported t)))
+
+(* Early as well when half of the bytes are held: the other queues, and after a request. *)
+let half () =
+  let limits = { small with seconds = 1000.; max_bytes = 4000; batch_items = 2 } in
+  let big n = Otel.with_span ~attributes:[ ("big", `String (String.make n 'x')) ] "big" ignore in
+  ignore
+    (exporting ~limits (fun c t ->
+         (* The exporter's tasks wait. *)
+         Soil.Clock.sleep 1.;
+         Otel.add Logs ~scope:"s" (Otel.Json.record []);
+         big 1900;
+         Soil.Clock.sleep 1.;
+         strings "both" [ "/base/v1/logs"; "/base/v1/traces" ] (List.sort String.compare (paths c));
+         c.respond <-
+           (fun n ->
+             Soil.Clock.sleep 5.;
+             taken n);
+         List.iter add_span (many 2);
+         Soil.Clock.sleep 1.;
+         big 1900;
+         Soil.Clock.sleep 20.;
+         int "after the request" 4 (List.length c.requests);
+         int "exported" 4 (exported t)))
 
 (* Whatever is added, each item is exported, dropped or held, and the bounds hold. *)
 let conservation =
@@ -367,6 +411,11 @@ let partial () =
       (2, "\"rejected", 0);
       (2, "", 0);
       (2, "\xff\x00garbage:", 0);
+      (2, {|{"partialSuccess":{"errorMessage":"\"rejectedSpans\":2"}}|}, 0);
+      (2, {|{"partialSuccess":{"errorMessage":"no \"rejectedSpans","x":2}}|}, 0);
+      (2, {|{"partialSuccess":{"errorMessage":"rejectedSpans","x":2}}|}, 0);
+      (2, {|{"partialSuccess":{"rejectedLogRecords":2}}|}, 0);
+      (2, {|{"partialSuccess":{"errorMessage":"rejectedSpans: 2","rejectedSpans":1}}|}, 1);
     ]
   in
   ignore
@@ -380,6 +429,36 @@ let partial () =
            int ("taken: " ^ body) (n - lost) (exported t - sent)
          in
          List.iter one bodies))
+
+let reasons () =
+  let one expected body =
+    let c = exporting ~respond:(fun _ -> Server.string body) (fun _ _ -> add_span "rejected") in
+    strings "reported"
+      [
+        "otel: POST http://collector:4318/base/v1/traces: the collector has rejected some"
+        ^ expected ^ ": 1 items were lost. Does a collector of OTLP/HTTP listen there?";
+      ]
+      c.failures
+  in
+  one "" {|{"partialSuccess":{"rejectedSpans":1}}|};
+  one {| (too \"old\"?)|}
+    ({|{"partialSuccess":{"rejectedSpans":1,"errorMessage":"too \"old\"|} ^ "\x1b" ^ {|"}}|});
+  one
+    (" (" ^ String.make 256 'x' ^ ")")
+    ({|{"partialSuccess":{"rejectedSpans":1,"errorMessage":"|} ^ String.make 999 'x' ^ {|"}}|});
+  one " (cut)" {|{"rejectedSpans":1,"errorMessage":"cut|}
+
+(* Of metrics the number is that of data points: at most all metrics of the request are lost. *)
+let points () =
+  let last = ref None in
+  let respond _ = Server.string {|{"partialSuccess":{"rejectedDataPoints":"7"}}|} in
+  ignore
+    (exporting ~respond (fun _ t ->
+         last := Some t;
+         Otel.on_collect t (fun () ->
+             Otel.add Metrics ~scope:"s" (Otel.Json.record []);
+             Otel.add Metrics ~scope:"s" (Otel.Json.record []))));
+  int "dropped" 2 (counts (Option.get !last) Metrics).dropped
 
 (* Without a server, and with one that doesn't answer or answers something else. *)
 let connections () =
@@ -517,18 +596,29 @@ let grace () =
   let began = ref 0. and last = ref None in
   let c =
     exporting
-      ~limits:{ small with grace = 5.; batch_items = 2 }
+      ~limits:{ small with grace = 5.; batch_items = 2; max_items = 7 }
       ~respond:(fun n -> if n = 1 then taken n else status `Service_unavailable)
       (fun _ t ->
         last := Some t;
         List.iter add_span (many 7);
+        (* The second batch is under way. *)
+        Soil.Clock.sleep 0.1;
+        List.iter add_span (many 4);
         began := Soil.Clock.monotonic ())
   in
   let took = Soil.Clock.monotonic () -. !began and t = Option.get !last in
   bool "within the grace" true (took >= 1. && took <= 5.1);
   bool "tried again" true (List.length c.requests > 2);
   int "exported" 2 (exported t);
-  int "the rest is lost" 5 (dropped t);
+  int "the rest is lost" 9 (dropped t);
+  strings "reported"
+    [
+      "otel: POST http://collector:4318/base/v1/traces: the grace period is over: 7 items were \
+       lost. Does a collector of OTLP/HTTP listen there?";
+      "otel: the queue of traces was full: 2 items were lost. Raise max_items or max_bytes of its \
+       limits, or record fewer.";
+    ]
+    c.failures;
   Alcotest.(check (pair int int)) "nothing held" (0, 0) (Otel.held t)
 
 (* A pause isn't waited for. *)
@@ -551,7 +641,7 @@ let domains () =
   Soil.Domain.run ~domains:3 @@ fun () ->
   let c =
     exporting
-      ~limits:{ limits with max_items = 1_000_000; max_bytes = 1 lsl 28 }
+      ~limits:{ limits with max_items = 1_000_000; max_bytes = 1 lsl 28; grace = 600. }
       (fun _ t ->
         last := Some t;
         Soil.Domain.each (fun i ->
@@ -565,6 +655,47 @@ let domains () =
   int "dropped" 0 (dropped t);
   let ids = List.map (text "spanId") (spans c) in
   int "different" (3 * n) (List.length (List.sort_uniq String.compare ids))
+
+(* Nothing stays when the exporter ends while another domain finishes spans. *)
+let end_of_domains () =
+  let stops = Atomic.make false and given = Atomic.make [] and finished = Atomic.make 0 in
+  let finish span =
+    Otel.finish span;
+    Atomic.incr finished
+  in
+  let work () =
+    while not (Atomic.get stops) do
+      List.iter finish (Atomic.exchange given [])
+    done
+  in
+  let domain = Stdlib.Domain.spawn work in
+  let stop () =
+    Atomic.set stops true;
+    Stdlib.Domain.join domain
+  in
+  Fun.protect ~finally:stop @@ fun () ->
+  Soil.run @@ fun () ->
+  let until n =
+    while Atomic.get finished < n do
+      Unix.sleepf 1e-5
+    done
+  in
+  let n = 2000 in
+  for i = 0 to 99 do
+    let last = ref None in
+    let limits = { limits with max_items = 2 * n; grace = 0. } in
+    let give _ t =
+      last := Some t;
+      Atomic.set given (List.init n (fun _ -> Otel.start_span ~parent:Root "s"));
+      until ((i * n) + 1)
+    in
+    ignore (exporting ~limits give);
+    until ((i + 1) * n);
+    let t = Option.get !last in
+    Alcotest.(check (pair int int)) "nothing held" (0, 0) (Otel.held t);
+    int "nothing queued" 0 (counts t Traces).queued;
+    int "each is counted" n (exported t + dropped t)
+  done
 
 (* Other threads may add, and have no span. *)
 let threads () =
@@ -646,16 +777,22 @@ let tests =
     test "exceptions" exceptions;
     test "tasks" tasks;
     test "attributes and events" caps;
+    test "long keys" long_keys;
+    test "links" links;
     test "not running" not_running;
     test "items" bounds;
+    test "what doesn't fit" overflow;
     test "bytes" bytes;
     test "all signals" shared;
     test "times" times;
+    test "half of the bytes" half;
     run conservation;
     test "repetitions" retries;
     test "the last attempt" gives_up;
     test "refusals" refusals;
     test "partial success" partial;
+    test "reasons" reasons;
+    test "rejected points" points;
     test "connections" connections;
     test "responses" responses;
     test "the end" at_end;
@@ -665,7 +802,6 @@ let tests =
     test "the end in a pause" end_in_a_pause;
     test "environment" environment;
     Alcotest.test_case "domains" `Quick domains;
+    Alcotest.test_case "the end of domains" `Quick end_of_domains;
     Alcotest.test_case "threads" `Quick threads;
   ]
-    test "long keys" long_keys;
-    test "links" links;
