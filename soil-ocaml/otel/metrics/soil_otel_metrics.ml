@@ -17,15 +17,16 @@ let unit_of name =
   | Some (_, unit) -> unit
   | None -> ""
 
-let int64s counts = Json.list (List.map Json.int64 (Array.to_list counts))
+(* Numbers, as in the examples of opentelemetry-proto: collectors in Rust read no strings here. *)
+let numbers counts = Json.list (List.map Json.int (Array.to_list counts))
 
 let value : Family.value -> (string * Json.t) list = function
   | Number x -> [ ("asDouble", Json.float x) ]
   | Distribution { bounds; counts; sum } ->
       [
-        ("count", Json.int64 (Array.fold_left ( + ) 0 counts));
+        ("count", Json.int (Array.fold_left ( + ) 0 counts));
         ("sum", Json.float sum);
-        ("bucketCounts", int64s counts);
+        ("bucketCounts", numbers counts);
         ("explicitBounds", Json.list (List.map Json.float (Array.to_list bounds)));
       ]
 

@@ -51,10 +51,10 @@ let all () =
   let took = metric c "took_seconds" in
   string "seconds" "s" (text "unit" took);
   let histogram = List.hd (points "histogram" took) in
-  string "count" "4" (text "count" histogram);
+  int "count" 4 (number "count" histogram);
   float "sum" 6.3 (Json.to_number (Json.member "sum" histogram));
-  strings "buckets" [ "2"; "1"; "1" ]
-    (List.map Json.to_string (Json.to_list (Json.member "bucketCounts" histogram)));
+  ints "buckets" [ 2; 1; 1 ]
+    (List.map Json.to_int (Json.to_list (Json.member "bucketCounts" histogram)));
   Alcotest.(check (list (float 0.)))
     "bounds" [ 0.5; 1. ]
     (List.map Json.to_number (Json.to_list (Json.member "explicitBounds" histogram)));
