@@ -369,8 +369,10 @@ let new_order t ~names ~replaces =
   | Some id -> (
       match post [ ("replaces", `String id) ] with
       | answer -> answer
-      (* The other one may have been replaced, or is another CA's: RFC 9773 §5. *)
-      | exception Failure.Failed { problem = Some { status = 400 | 404 | 409; _ }; _ } -> post [])
+      (* The other one may have been replaced, or be another account's or CA's: RFC 9773 §5. *)
+      | exception Failure.Failed { problem = Some { kind; _ }; retry_after = None; _ }
+        when kind <> "rateLimited" ->
+          post [])
 
 (* The order once its status is one of [statuses]. *)
 let await t ~names uri statuses =

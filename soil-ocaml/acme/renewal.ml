@@ -91,6 +91,7 @@ let adopt t (certificate : Certificate.t) =
   Tls.replace t.tls [ (certificate.pair.chain, certificate.pair.key) ];
   let lifetime = certificate.valid_until -. certificate.valid_from in
   t.current <- Some certificate;
+  t.last_failure <- None;
   t.planned <- certificate.valid_from +. (lifetime *. 2. /. 3.) -. random (lifetime /. 30.);
   t.ari <- None;
   t.ask_ari <- 0.;
@@ -132,21 +133,19 @@ let reload t =
 (* What other machines know of attempts, and this one after a restart: the number of failures, and
    the time before which there is no further attempt. *)
 
-let write_attempts t =
-  t.store.set (key t "attempts") (Printf.sprintf "%d %.0f" t.failures t.not_before)
+let write_attempts t ~failures =
+  t.store.set (key t "attempts") (Printf.sprintf "%d %.0f" failures t.not_before)
 
 let read_attempts t =
   let value = Option.value (t.store.get (key t "attempts")) ~default:"" in
   match Scanf.sscanf_opt value "%d %f" (fun failures next -> (failures, next)) with
   (* The clock may have gone back. *)
-  | Some (failures, next) when next < Soil.Clock.now () +. (2. *. day) && next > t.not_before ->
+  | Some (failures, next) when next < Soil.Clock.now () +. (2. *. day) ->
       t.failures <- failures;
       t.not_before <- next
   | Some _ | None -> ()
 
-let schedule t ~failures delay =
-  t.failures <- failures;
-  t.not_before <- Soil.Clock.now () +. delay
+let schedule t delay = t.not_before <- Soil.Clock.now () +. delay
 
 (* Leases: one machine at a time orders. If two do nevertheless, because a machine stopped for
    [lease_seconds] and two others replaced its lease at the same time, there are two certificates,
@@ -301,14 +300,14 @@ let pause_after (certificate : Certificate.t) =
   let lifetime = certificate.valid_until -. certificate.valid_from in
   Float.max 60. (Float.min day (lifetime /. 20.))
 
-let failed t e =
+let failed t ~failures e =
   let wanted =
     match e with
     | Failure.Failed { retry_after = Some s; _ } -> Float.min max_retry_after s
     | _ -> 0.
   in
-  (* [failures] counts this attempt from its beginning. *)
-  schedule t ~failures:t.failures (Float.max wanted (backoff t.failures));
+  t.failures <- failures;
+  schedule t (Float.max wanted (backoff failures));
   t.last_failure <- Some (Failure.describe e);
   count t "failure";
   t.report
@@ -318,22 +317,22 @@ let failed t e =
 let issue t =
   (* A program that crashes during the attempt waits, too, when it has started again. *)
   let failures = t.failures + 1 in
-  schedule t ~failures (backoff failures);
-  write_attempts t;
+  schedule t (backoff failures);
+  write_attempts t ~failures;
   match Soil.Task.timeout attempt_seconds (fun () -> order t) with
   | exception (Soil.Task.Cancelled as e) -> Soil_backtrace.raise e
   | exception e ->
       Soil.Private.recover e;
-      failed t e;
-      write_attempts t
+      failed t ~failures e;
+      write_attempts t ~failures
   | certificate ->
       adopt t certificate;
       t.unsaved <- true;
-      schedule t ~failures:0 (pause_after certificate);
-      t.last_failure <- None;
+      t.failures <- 0;
+      schedule t (pause_after certificate);
       count t "success";
       save t certificate;
-      write_attempts t
+      write_attempts t ~failures:0
 
 let attempt t =
   if not (acquire t) then Soil.Clock.sleep busy_seconds
@@ -349,8 +348,11 @@ let step t =
   reload t;
   read_attempts t;
   ask_ari t;
-  let wait = next t -. Soil.Clock.now () in
-  if wait <= 0. then attempt t else Soil.Clock.sleep (Float.min wait reload_seconds)
+  let now = Soil.Clock.now () in
+  let wait = next t -. now in
+  (* If it is due, another machine may be ordering it. *)
+  let pause = if due t <= now then busy_seconds else reload_seconds in
+  if wait <= 0. then attempt t else Soil.Clock.sleep (Float.min wait pause)
 
 let rec run t =
   (* What fails here is the store: [issue] handles failures of an order. *)
@@ -414,6 +416,7 @@ let create ?(contact = []) ?external_account ?(key_type = `P256)
       last_failure = None;
     }
   in
+  Soil_metrics.Gauge.set (Soil_metrics.Gauge.labels valid_until [ label ]) 0.;
   reload t;
   ignore (next t);
   t

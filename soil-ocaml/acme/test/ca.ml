@@ -37,7 +37,7 @@ type t = {
   mutable cut_at : string option;  (** The next response to such a path is cut. *)
   mutable scheme : string;  (** Of the URLs in orders. *)
   mutable other_name : string option;  (** In authorizations. *)
-  mutable refuses_replaces : bool;
+  mutable refuses_replaces : Cohttp.Code.status_code option;  (** By this status. *)
   mutable rate_limited : int option;  (** [Retry-After] for new orders. *)
   mutable validation_seconds : float;
   mutable issue_seconds : float;
@@ -104,7 +104,7 @@ let create reach =
     cut_at = None;
     scheme = "http";
     other_name = None;
-    refuses_replaces = false;
+    refuses_replaces = None;
     rate_limited = None;
     validation_seconds = 0.;
     issue_seconds = 0.;
@@ -359,10 +359,10 @@ let new_order t payload =
         ~headers:[ ("retry-after", string_of_int s) ]
         "rateLimited" "too many certificates"
   | None -> ());
-  (match member "replaces" payload with
-  | `String id when t.refuses_replaces -> problem ~status:`Conflict "alreadyReplaced" id
-  | `String id when List.mem id t.replaced -> problem ~status:`Conflict "alreadyReplaced" id
-  | `String id -> t.replaced <- id :: t.replaced
+  (match (member "replaces" payload, t.refuses_replaces) with
+  | `String id, Some status -> problem ~status "unauthorized" id
+  | `String id, None when List.mem id t.replaced -> problem ~status:`Conflict "alreadyReplaced" id
+  | `String id, None -> t.replaced <- id :: t.replaced
   | _ -> ());
   let names = List.map (text "value") (Yojson.Safe.Util.to_list (member "identifiers" payload)) in
   let authorize name =

@@ -64,6 +64,19 @@ let end_of acme = (Acme.status acme).valid_until
 let has acme = end_of acme <> None
 let is what expected got = check Alcotest.bool what expected got
 let same what expected got = check Alcotest.int what expected got
+
+(* The last value of the metric for a name. *)
+let metric name =
+  let _, page = Soil_metrics.page () in
+  let prefix = Printf.sprintf "acme_certificate_valid_until_seconds{name=%S} " name in
+  let value line =
+    if String.starts_with ~prefix line then
+      let n = String.length prefix in
+      Some (float_of_string (String.sub line n (String.length line - n)))
+    else None
+  in
+  List.find_map value (String.split_on_char '\n' page)
+
 let failure acme = Option.value (Acme.status acme).last_failure ~default:"none"
 
 let mentions what parts text =
@@ -80,6 +93,18 @@ let issues challenge () =
   check Alcotest.string "failure" "none" (failure acme);
   is "after" true (has acme);
   same "orders" 1 (Ca.count world.ca "/newOrder")
+
+let no_certificate () =
+  in_world @@ fun world ->
+  let acme = machine ~names:[ "metric.example" ] world (Acme.Store.memory ()) in
+  let metric () = metric "metric.example" in
+  check Alcotest.(option (float 0.)) "none" (Some 0.) (metric ());
+  world.ca.validation_seconds <- 90.;
+  ignore (start world acme);
+  wait 60.;
+  same "no failure during the attempt" 0 (Acme.status acme).failures;
+  wait 240.;
+  is "its end" true (has acme && metric () = end_of acme)
 
 let faults_are_retried () =
   in_world @@ fun world ->
@@ -170,7 +195,7 @@ let bad_chains_change_nothing () =
     (fun (chain, why) ->
       ca.chain <- chain;
       wait day;
-      is "the old one stays" true (end_of acme = first);
+      is "the old one stays" true (end_of acme = first && metric "a.example" = first);
       mentions "why" [ why ] (failure acme);
       is "in a line" false (String.contains (failure acme) '\n'))
     Ca.
@@ -220,12 +245,13 @@ let follows_ari () =
   wait (10. *. day);
   is "no loop" true (Ca.count ca "/newOrder" <= 13)
 
-let replaced_meanwhile () =
+(* Replaced meanwhile, by another account, or unknown to the CA. *)
+let replaces_is_refused status () =
   in_world @@ fun world ->
   let ca = world.ca in
   let start_time = Soil.Clock.now () in
   ca.window <- Some (start_time +. (10. *. day), start_time +. (11. *. day));
-  ca.refuses_replaces <- true;
+  ca.refuses_replaces <- Some status;
   let acme = machine world (Acme.Store.memory ()) in
   ignore (start world acme);
   wait 60.;
@@ -264,6 +290,20 @@ let two_machines store () =
   wait (65. *. day);
   same "orders" 2 (Ca.count world.ca "/newOrder");
   is "both renewed" true (end_of a = end_of b && end_of a > Some (Soil.Clock.now () +. (60. *. day)))
+
+let the_other_machine_is_awaited () =
+  in_world @@ fun world ->
+  let store = Acme.Store.memory () in
+  world.ca.issue_seconds <- 20.;
+  let a = machine world store in
+  let b = machine world store in
+  ignore (start world a);
+  wait 1.;
+  ignore (start world b);
+  (* Before the next attempt of [b], which is due after a minute. *)
+  wait 50.;
+  is "both" true (has a && end_of a = end_of b);
+  same "failures" 0 (Acme.status b).failures
 
 let names_are_added () =
   in_world @@ fun world ->
@@ -369,6 +409,7 @@ let () =
         [
           test "HTTP-01" (issues Acme.Http_01);
           test "TLS-ALPN-01" (issues Acme.Tls_alpn_01);
+          test "without a certificate" no_certificate;
           test "faults are retried" faults_are_retried;
           test "problems are passed on" problems_are_passed_on;
           test "failed challenges" failed_challenges_are_told;
@@ -382,7 +423,9 @@ let () =
         [
           test "after two thirds" renews_after_two_thirds;
           test "by the CA's window" follows_ari;
-          test "replaced meanwhile" replaced_meanwhile;
+          test "replaced meanwhile" (replaces_is_refused `Conflict);
+          test "of another account" (replaces_is_refused `Forbidden);
+          test "unknown to the CA" (replaces_is_refused `Internal_server_error);
           test "restarts wait" restarts_wait;
           test "more names" names_are_added;
           test "a store that fails" store_failures;
@@ -390,6 +433,7 @@ let () =
       ("hellos", [ test "of TLS-ALPN-01" hellos; test "arbitrary bytes" arbitrary_bytes ]);
       ( "two machines",
         [
+          test "one awaits the other" the_other_machine_is_awaited;
           test "in memory" (two_machines Acme.Store.memory);
           test "in a directory" (two_machines in_directory);
           test "in Kv" (two_machines in_kv);
