@@ -41,7 +41,7 @@ type t = {
   valid_from : float;
   valid_until : float;
   id : string option;
-  names : name list -> bool;
+  complete : bool;
 }
 
 let max_certificates = 10
@@ -82,7 +82,7 @@ let verify_order leaf rest =
 let ( let* ) = Result.bind
 let message r = Result.map_error (fun (`Msg m) -> m) r
 
-let read pair =
+let read ~names pair =
   let* key = message (X509.Private_key.decode_pem pair.key) |> Result.map X509.Private_key.public in
   let* chain = message (Certificate.decode_pem_multiple pair.chain) in
   match chain with
@@ -103,12 +103,12 @@ let read pair =
           valid_from = Ptime.to_float_s first;
           valid_until = Ptime.to_float_s last;
           id = id leaf;
-          names = List.for_all (is_for leaf);
+          complete = List.for_all (is_for leaf) names;
         }
 
 let check ~names ~now pair =
-  let* t = read pair in
-  if not (t.names names) then Error "the certificate lacks some of the names"
+  let* t = read ~names pair in
+  if not t.complete then Error "the certificate lacks some of the names"
   else if t.valid_until <= now then
     Error ("the certificate has ended on " ^ Soil_http.Date.to_rfc_3339 t.valid_until)
   else Ok t

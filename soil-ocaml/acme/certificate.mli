@@ -29,17 +29,18 @@ type t = {
   valid_until : float;
   id : string option;
       (** For ARI ({{:https://www.rfc-editor.org/rfc/rfc9773#section-4.1}RFC 9773 §4.1}). *)
-  names : name list -> bool;  (** Whether it is for all these. *)
+  complete : bool;  (** Whether it is for all the names that it shall have. *)
 }
 (** The type for certificates in use. *)
 
-val read : pair -> (t, string) result
-(** [read p] is the first certificate of [p.chain], or what is wrong with [p]: its size, more than
-    10 certificates, issuers in the wrong order, wrong signatures, another key. *)
+val read : names:name list -> pair -> (t, string) result
+(** [read ~names p] is the first certificate of [p.chain], which shall have [names], or what is
+    wrong with [p]: its size, more than 10 certificates, issuers in the wrong order, wrong
+    signatures, another key. *)
 
 val check : names:name list -> now:float -> pair -> (t, string) result
-(** [check ~names ~now p] is {!read}[ p], or an error if it isn't for all of [names], or has ended.
-*)
+(** [check ~names ~now p] is {!read}[ ~names p], or an error if it isn't for all of [names], or has
+    ended. *)
 
 val request : key_type -> name list -> string * string
 (** [request kind names] is a new private key in PEM, and a request in DER for all of [names]. *)

@@ -109,7 +109,7 @@ let stored t =
   | text when text = used -> None
   | Some text -> (
       let pair = Option.to_result ~none:"no certificate" (Certificate.of_string text) in
-      match Result.bind pair Certificate.read with
+      match Result.bind pair (Certificate.read ~names:t.names) with
       | Ok certificate -> Some certificate
       | Error e -> damaged t e)
 
@@ -179,7 +179,7 @@ let release t = if has_lease t then t.store.remove (key t "lease")
 let due t =
   match t.current with
   | None -> 0.
-  | Some certificate when not (certificate.names t.names) -> 0.
+  | Some certificate when not certificate.complete -> 0.
   | Some certificate -> (
       let lifetime = certificate.valid_until -. certificate.valid_from in
       match t.ari with
@@ -191,7 +191,7 @@ let next t =
   (* The clock may have gone back. *)
   let now = Soil.Clock.now () in
   if t.not_before > now +. (2. *. day) then t.not_before <- now;
-  let lacks_names (c : Certificate.t) = not (c.names t.names) in
+  let lacks_names (c : Certificate.t) = not c.complete in
   let is_new = t.failures = 0 && Option.fold ~none:false ~some:lacks_names t.current in
   let next = if is_new then due t else Float.max (due t) t.not_before in
   Soil_metrics.Gauge.set (Soil_metrics.Gauge.labels next_attempt [ t.label ]) next;
