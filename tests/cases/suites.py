@@ -11,13 +11,33 @@ SUITES = {
     "soil.resource_pool": "resource_pool/test/main.exe",
     "soil.jobs": "jobs/test/main.exe",
     "soil.otel": "otel/test/main.exe",
+    "soil.acme": "acme/test/main.exe",
+    "soil.schedule": "schedule/test/test_schedule.exe",
 }
+ZONES = "/usr/share/zoneinfo"
+
+
+def store(_context):
+    return ["--mount", "/store=memory:16M"]
+
+
+def zones(context):
+    """A disk with Linux's time zones, for musl and for the tests."""
+    disk = context.path("zones.tar")
+    context.run("tar", "-C", ZONES, "-chf", disk, ".")
+    return ["--disk", f"zones={disk}", "--mount", f"{ZONES}=tar:zones"]
+
+
+# More options of some, of a function of the context.
+OPTIONS = {"soil.acme": store, "soil.schedule": zones}
 
 
 def add(library, path):
-    @test(library, limit=120, shows=f"{library}'s own tests pass in an image.")
+    @test(library, limit=240, shows=f"{library}'s own tests pass in an image.")
     def suite(context):
         options = ["--net", "user", "--mem", "256M"]
+        if library in OPTIONS:
+            options += OPTIONS[library](context)
         child = context.soil(f"soil-ocaml/{path}", "microvm", options=options)
         status, output = child.finish(context.remaining()), clean(child.text)
         assert "Test Successful" in output, output

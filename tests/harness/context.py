@@ -62,6 +62,7 @@ OPTIONAL = {
     "examples/live/main.exe": ("yojson", "zip"),
     "examples/store/main.exe": ("pgocaml", "yojson"),
     "examples/store/office.exe": ("pgocaml", "yojson"),
+    "soil-ocaml/acme/test/main.exe": ("x509", "yojson"),
     "soil-ocaml/jwt/test/main.exe": TOKENS,
     "soil-ocaml/oidc/test/test_oidc.exe": TOKENS,
     "soil-ocaml/otel/test/main.exe": ("logs", "yojson"),
