@@ -92,6 +92,25 @@ let use t f =
 
 let query t statement parameters = use t (fun c -> execute c statement parameters)
 
+let error = function
+  | Unavailable reason | Postgresql.PostgreSQL_Error (reason, _) -> Some reason
+  | _ -> None
+
+let forever ~name step =
+  let rec run ~is_known =
+    match step () with
+    | () -> run ~is_known:false
+    | exception e -> (
+        match error e with
+        | None -> raise e
+        | Some reason ->
+            if not is_known then
+              Printf.eprintf "store: %s: database: %s; trying again\n%!" name reason;
+            Soil.Clock.sleep 1.;
+            run ~is_known:true)
+  in
+  run ~is_known:false
+
 (* After another exception the pool closes the connection, and the server rolls back. *)
 let transaction t f =
   use t @@ fun c ->

@@ -36,7 +36,13 @@ type row = string list
 
 val query : t -> statement -> string list -> row list
 (** [query t s parameters] is the rows of [s], a transaction of its own. Waits. Raises
-    {!Unavailable}. Any other exception is a mistake in the statement. *)
+    {!Unavailable}. Any other exception stays until somebody mends the statement or the database. *)
+
+val forever : name:string -> (unit -> unit) -> 'a
+(** [forever ~name step] calls [step] again and again, until it is cancelled. After an error of the
+    database, of any kind, it waits a second: an operator may mend it, and the machine serves on
+    meanwhile. Of errors in a row the first is a line on standard error, with [name]. Other
+    exceptions of [step] are raised. *)
 
 (** {1:transactions Transactions} *)
 

@@ -1,7 +1,11 @@
 module Events = Soil_http.Events
 module Broadcast = Soil.Broadcast
 
-type t = { db : Database.t; changes : Events.message Broadcast.t }
+type t = {
+  db : Database.t;
+  changes : Events.message Broadcast.t;
+  mutable products : Products.t list;
+}
 
 let to_json products =
   let one ({ id; name; price; stock } : Products.t) =
@@ -18,23 +22,18 @@ let rec changed before now =
   | _ :: before, n :: now -> n :: changed before now
   | [], now | _ :: _, now -> now
 
-let rec publish t before =
-  let now =
-    if Broadcast.subscribers t.changes = 0 then before
-    else
-      match Products.all t.db with
-      | products ->
-          let changes = changed before products in
-          if changes <> [] then Broadcast.publish t.changes (message changes);
-          products
-      | exception Database.Unavailable _ -> before
-  in
-  Soil.Clock.sleep 0.5;
-  publish t now
+let publish t =
+  if Broadcast.subscribers t.changes > 0 then (
+    let products = Products.all t.db in
+    let changes = changed t.products products in
+    t.products <- products;
+    if changes <> [] then Broadcast.publish t.changes (message changes));
+  Soil.Clock.sleep 0.5
 
 let create scope db =
-  let t = { db; changes = Broadcast.create 16 } in
-  ignore (Soil.Task.spawn_daemon scope (fun () -> publish t []));
+  let t = { db; changes = Broadcast.create 16; products = [] } in
+  let run () = Database.forever ~name:"live" (fun () -> publish t) in
+  ignore (Soil.Task.spawn_daemon scope run);
   t
 
 let stream t =

@@ -33,6 +33,4 @@ let step db ~deliver =
   | [ [ id; attempts ] ] -> attempt db ~deliver id attempts
   | _ -> Soil.Clock.sleep 0.5
 
-let rec run db ~deliver =
-  (try step db ~deliver with Database.Unavailable _ -> Soil.Clock.sleep 1.);
-  run db ~deliver
+let run db ~deliver = Database.forever ~name:"confirmations" (fun () -> step db ~deliver)

@@ -105,6 +105,23 @@ let rate =
   done;
   is_problem "above the limit" 429 (post t ~fields "/api/session" "{")
 
+(* An error of the database isn't the end of a task, whatever its code: it is tried again after a
+   second. Other exceptions are mistakes. *)
+let errors () =
+  Soil.Virtual_clock.run @@ fun () ->
+  let refused code = Postgresql.PostgreSQL_Error ("refused", [ ('C', code) ]) in
+  let steps = ref [ refused "25006"; refused "28P01"; Database.Unavailable "away"; Exit ] in
+  let step () =
+    match !steps with
+    | e :: rest ->
+        steps := rest;
+        raise e
+    | [] -> ()
+  in
+  let begun = Soil.Clock.now () in
+  (match Database.forever ~name:"test" step with (_ : unit) -> () | exception Exit -> ());
+  Alcotest.(check (float 0.01)) "seconds of waiting" 3. (Soil.Clock.now () -. begun)
+
 (* The back office *)
 
 let code f = match f () with _ -> "OK" | exception Status.Failed s -> Status.name s.code
@@ -159,6 +176,7 @@ let () =
         [
           case "errors are problems" problems;
           case "the database is away" away;
+          case "errors of the database" errors;
           case "logins have a rate" rate;
         ] );
       ("back office", [ case "tokens" tokens; case "messages" messages ]);
