@@ -296,9 +296,39 @@ def page(context, form):
         office(context, tap.guest, "stock", "1", "5")
         for visitor in (ann, bob):
             visitor.wait(f"{STOCK} == '5'")
+        a_lost_answer(ann)
+        bob.wait(f"{STOCK} == '3'")
         ann.evaluate("document.querySelector('#leave button').click()")
         ann.wait("!document.getElementById('enter').hidden")
         assert ann.evaluate("document.querySelector('#products button').disabled")
+
+
+def a_lost_answer(visitor):
+    """The answer to an order is lost: a click meanwhile is no other order, nor is a click after the
+    page has given up."""
+    click = "document.querySelector('#products button').click()"
+    disabled = "document.querySelector('#products button').disabled"
+    visitor.evaluate(
+        "window.fetched = fetch; window.slowly = setTimeout; window.lost = 0;"
+        "window.setTimeout = (resume, time) => slowly(resume, time / 20);"
+        "window.fetch = async (path, options) => {"
+        "  const response = await fetched(path, options);"
+        "  if (options.method != 'POST' || !lose) return response;"
+        "  lost++;"
+        "  throw new TypeError('lost');"
+        "};"
+        "window.lose = true;" + click
+    )
+    visitor.wait("lost == 2")
+    assert visitor.evaluate(disabled)
+    visitor.evaluate(f"{click}; lose = false")
+    visitor.wait(f"{ORDERS} == 3 && !{disabled}", PROBLEM)
+    visitor.wait(f"{STOCK} == '4'")
+    visitor.evaluate(f"lose = true; {click}")
+    visitor.wait(f"{PROBLEM} == 'lost' && !{disabled}", PROBLEM)
+    visitor.wait(f"{STOCK} == '3'")
+    visitor.evaluate(f"lose = false; {click}")
+    visitor.wait(f"{ORDERS} == 4 && !{disabled}", PROBLEM)
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):

@@ -46,22 +46,35 @@ async function showOrders() {
   at("orders").replaceChildren(...lines);
 }
 
-// An order has one key for all its attempts: if a machine fails before it has answered, the next one
-// gets the same order, and places it unless the first one has.
-async function placeOrder(product) {
+// The keys of orders whose outcome isn't known, by product.
+const keys = new Map();
+
+function newKey() {
   const numbers = crypto.getRandomValues(new Uint32Array(4));
-  const key = Array.from(numbers, (n) => n.toString(16).padStart(8, "0")).join("");
+  return Array.from(numbers, (n) => n.toString(16).padStart(8, "0")).join("");
+}
+
+// An order has one key for all its attempts: if a machine fails before it has answered, the next one
+// gets the same order, and places it unless the first one has. Without an answer to the last attempt
+// the order may exist, so that the next click continues it.
+async function placeOrder(product) {
+  if (!keys.has(product)) keys.set(product, newKey());
+  const fields = { "Idempotency-Key": keys.get(product) };
   const order = { lines: [{ product, quantity: 1 }] };
   for (let seconds = 1; ; seconds *= 2) {
     try {
-      await ask("POST", "/api/orders", order, { "Idempotency-Key": key });
-      return showOrders();
+      await ask("POST", "/api/orders", order, fields);
+      break;
     } catch (error) {
       const lost = error instanceof TypeError || error instanceof SyntaxError;
+      // By these no attempt has placed it.
+      if ([400, 409, 422].includes(error.status)) keys.delete(product);
       if (seconds > 16 || !(lost || [502, 503, 504].includes(error.status))) throw error;
       await new Promise((resume) => setTimeout(resume, 1000 * seconds));
     }
   }
+  keys.delete(product);
+  return showOrders();
 }
 
 function row(product) {
@@ -70,7 +83,14 @@ function row(product) {
   const order = document.createElement("button");
   order.textContent = "order";
   order.disabled = session.account === null;
-  order.addEventListener("click", attempt(() => placeOrder(product.id)));
+  order.addEventListener("click", attempt(async () => {
+    order.disabled = true;
+    try {
+      await placeOrder(product.id);
+    } finally {
+      order.disabled = session.account === null;
+    }
+  }));
   last.append(order);
   name.textContent = product.name;
   return { price, stock, order };
