@@ -521,7 +521,7 @@ class Load:
         self.stop, self.failure = threading.Event(), None
         self.customers = {name: Customer("127.0.0.1", PROXY_PORT).register(name) for name in names}
         self.orders = {name: [] for name in names}
-        self.times, self.repeated = [], 0
+        self.times, self.repeated = [], []
         self.threads = [
             threading.Thread(target=self.work, args=(name,), daemon=True) for name in names
         ]
@@ -543,14 +543,16 @@ class Load:
         first = True
         while True:
             assert time.monotonic() < self.context.deadline, f"order {number}"
-            with contextlib.suppress(OSError, http.client.HTTPException):
+            try:
                 status, answer = self.customers[name].order(f"order-{number}", (1, 1), (2, 2))
                 # An order is known before it is acknowledged only after a lost answer.
                 if status == 201 or status == 200 and not first:
                     return answer["id"]
                 assert status in (502, 503, 504), (status, answer)
+                self.repeated.append(status)
+            except (OSError, http.client.HTTPException) as problem:
+                self.repeated.append(repr(problem))
             first = False
-            self.repeated += 1
             time.sleep(0.05)
 
     def wait(self, more):
@@ -585,7 +587,8 @@ def behind_a_proxy(context, form, count):
 @in_every_form(limit=240, forms=FORMS)
 def a_machine_that_is_asked_to_stop(context, form):
     """Of two machines behind a proxy one gets SIGTERM while customers order: it ends with status
-    143, and no order has to be repeated."""
+    143, and no order is repeated because its answer was lost. A machine that is slow, or whose
+    database is, refuses some with 503."""
     receiver(context)
     machines, _ = behind_a_proxy(context, form, 2)
     load = Load(context, [f"customer{number}" for number in range(4)])
@@ -595,7 +598,7 @@ def a_machine_that_is_asked_to_stop(context, form):
     assert status == 143, machines[0].text
     load.wait(5)
     load.end()
-    assert load.repeated == 0, load.repeated
+    assert all(reason == 503 for reason in load.repeated), load.repeated
 
 
 @in_every_form(limit=300, forms=FORMS)
