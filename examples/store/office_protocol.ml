@@ -8,6 +8,9 @@ type order = { id : int; account : string; total : int; confirmed : bool }
 let codec ~encode ~default ~field : _ Soil_grpc.Codec.t =
   { encode = (fun value -> Wire.encode (encode value)); decode = Wire.decode default field }
 
+(* A number beyond OCaml's 63 bits becomes the nearest one, which no bound admits, rather than the
+   small one of its lower bits. *)
+let int n = Int64.(to_int (min (max n (of_int Int.min_int)) (of_int Int.max_int)))
 let no_product = { id = 0; name = ""; price = 0; stock = 0 }
 
 let new_product =
@@ -19,8 +22,8 @@ let new_product =
     ~field:(fun product number value ->
       match (number, value) with
       | 1, Bytes name -> { product with name }
-      | 2, Varint n -> { product with price = Int64.to_int n }
-      | 3, Varint n -> { product with stock = Int64.to_int n }
+      | 2, Varint n -> { product with price = int n }
+      | 3, Varint n -> { product with stock = int n }
       | _ -> product)
 
 let product =
@@ -32,10 +35,10 @@ let product =
       Wire.int b 4 stock)
     ~field:(fun product number value ->
       match (number, value) with
-      | 1, Varint n -> { product with id = Int64.to_int n }
+      | 1, Varint n -> { product with id = int n }
       | 2, Bytes name -> { product with name }
-      | 3, Varint n -> { product with price = Int64.to_int n }
-      | 4, Varint n -> { product with stock = Int64.to_int n }
+      | 3, Varint n -> { product with price = int n }
+      | 4, Varint n -> { product with stock = int n }
       | _ -> product)
 
 let stock =
@@ -45,15 +48,15 @@ let stock =
       Wire.int b 2 stock)
     ~field:(fun request number value ->
       match (number, value) with
-      | 1, Varint n -> { request with id = Int64.to_int n }
-      | 2, Varint n -> { request with stock = Int64.to_int n }
+      | 1, Varint n -> { request with id = int n }
+      | 2, Varint n -> { request with stock = int n }
       | _ -> request)
 
 let after =
   codec ~default:0
     ~encode:(fun after b -> Wire.int b 1 after)
     ~field:(fun after number value ->
-      match (number, value) with 1, Varint n -> Int64.to_int n | _ -> after)
+      match (number, value) with 1, Varint n -> int n | _ -> after)
 
 let order =
   codec
@@ -65,9 +68,9 @@ let order =
       Wire.bool b 4 confirmed)
     ~field:(fun order number value ->
       match (number, value) with
-      | 1, Varint n -> { order with id = Int64.to_int n }
+      | 1, Varint n -> { order with id = int n }
       | 2, Bytes account -> { order with account }
-      | 3, Varint n -> { order with total = Int64.to_int n }
+      | 3, Varint n -> { order with total = int n }
       | 4, Varint n -> { order with confirmed = n <> 0L }
       | _ -> order)
 

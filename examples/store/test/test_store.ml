@@ -159,6 +159,21 @@ let order =
     let* id = int and* account = string and* total = int and* confirmed = bool in
     return { P.id; account; total; confirmed })
 
+(* Numbers of 64 bits whose lower 63 bits are another number's. *)
+let large_numbers () =
+  let decoded (m : _ Soil_grpc.Method.t) numbers =
+    let field b (number, n) = Soil_grpc.Wire.int64 b number n in
+    Result.get_ok (m.request.decode (Soil_grpc.Wire.encode (fun b -> List.iter (field b) numbers)))
+  in
+  let large = Int64.(add max_int 2L) and larger = Int64.max_int in
+  let { P.price; stock; _ } = decoded P.add_product [ (2, large); (3, larger) ] in
+  int "price" min_int price;
+  int "stock" max_int stock;
+  let { P.id; stock } = decoded P.set_stock [ (1, large); (2, larger) ] in
+  int "number" min_int id;
+  int "another stock" max_int stock;
+  int "after" max_int (decoded P.list_orders [ (1, larger) ])
+
 let messages () =
   let run test = QCheck2.Test.check_exn test in
   run (round_trip "products" P.add_product product);
@@ -179,5 +194,6 @@ let () =
           case "errors of the database" errors;
           case "logins have a rate" rate;
         ] );
-      ("back office", [ case "tokens" tokens; case "messages" messages ]);
+      ( "back office",
+        [ case "tokens" tokens; case "messages" messages; case "large numbers" large_numbers ] );
     ]
