@@ -21,6 +21,9 @@ let is_name name =
 let stock_is_valid stock = stock >= 0 && stock <= max_stock
 let invalid_stock = Error (`Invalid (Printf.sprintf "stock: not 0 to %d" max_stock))
 
+(* One at a time: two that count at once would both find room for the last one. *)
+let lock = Database.statement "select pg_advisory_xact_lock(2)::text"
+
 let insert =
   Database.statement
     (Printf.sprintf
@@ -35,7 +38,10 @@ let add db ~name ~price ~stock =
     Error (`Invalid (Printf.sprintf "price: not 1 to %d cents" max_price))
   else if not (stock_is_valid stock) then invalid_stock
   else
-    match Database.query db insert [ name; string_of_int price; string_of_int stock ] with
+    Database.transaction db @@ fun transaction ->
+    ignore (Database.execute transaction lock []);
+    let parameters = [ name; string_of_int price; string_of_int stock ] in
+    match Database.execute transaction insert parameters with
     | [ row ] -> Ok (product row)
     | _ -> Error `Full
 

@@ -19,7 +19,7 @@ from cases.services import authority, database, folder_of
 from cases.user_network import free_port
 from harness.chromium import Browser
 from harness.console import PATIENCE
-from harness.context import REFERENCE, ROOT, SOCKETS, SOIL, Skip, executable
+from harness.context import REFERENCE, ROOT, SOCKETS, SOIL, Skip, executable, outcome
 from harness.runner import test
 
 PROGRAM = "examples/store/main.exe"
@@ -182,6 +182,27 @@ def orders(context, form):
     assert 'store_orders_total{result="repeated"} 1\n' in page, page
     child.signal(signal.SIGTERM)
     assert child.finish(context.remaining()) == 143, child.text
+
+
+# All products but one, and a second for each further one.
+FILL = """insert into products (name, price, stock)
+  select 'product ' || n, n, 1 from generate_series(1, 999) n;
+create function wait() returns trigger language plpgsql as
+  'begin perform pg_sleep(1); return new; end';
+create trigger wait before insert on products for each row execute function wait()"""
+
+
+@in_every_form(limit=120, forms=FORMS)
+def many_products(context, form):
+    """Of two products that are added at once, the one beyond a thousand is refused."""
+    _, tap, _, _ = opened(context, form)
+    psql = tool("psql", "postgresql-client")
+    context.run(psql, f"postgresql://soil@{tap.host}/postgres", "-qX", "-c", FILL)
+    command = [executable(OFFICE, REFERENCE), f"http://{tap.guest}:50051", "add", "x", "1", "1"]
+    adding = [context.child(command, env=SECRETS) for _ in range(2)]
+    outcomes = sorted(outcome(child, context) for child in adding)
+    assert [status for status, _ in outcomes] == [0, 1], outcomes
+    assert "RESOURCE_EXHAUSTED" in outcomes[1][1], outcomes
 
 
 def wait_confirmed(context, host, count):
