@@ -52,10 +52,8 @@ let connect uri () =
       Postgresql.close connection;
       raise e
 
-(* A failed statement leaves its connection usable; the server's end comes as an error, too. *)
-let keep = function
-  | Postgresql.PostgreSQL_Error (_, fields) -> List.assoc_opt 'S' fields = Some "ERROR"
-  | _ -> false
+(* A failed statement leaves its connection usable. *)
+let keep = function Postgresql.PostgreSQL_Error _ -> true | _ -> false
 
 let create scope uri =
   Postgresql.verbose := 0;
@@ -73,10 +71,9 @@ let create scope uri =
   pool
 
 (* Classes of SQLSTATE: connections, conflicts of transactions, a lack of resources, locks, and what
-   an operator has ended; and the end of a transaction that was idle. *)
+   an operator has ended. The end of a connection comes as [End_of_file]. *)
 let is_transient fields =
   match List.assoc_opt 'C' fields with
-  | Some "25P03" -> true
   | Some code when String.length code = 5 ->
       List.mem (String.sub code 0 2) [ "08"; "40"; "53"; "55"; "57" ]
   | Some _ | None -> false
