@@ -542,7 +542,7 @@ class Load:
         self.stop, self.failure = threading.Event(), None
         self.customers = {name: Customer("127.0.0.1", PROXY_PORT).register(name) for name in names}
         self.orders = {name: [] for name in names}
-        self.times, self.repeated = [], []
+        self.repeated = []
         self.threads = [
             threading.Thread(target=self.work, args=(name,), daemon=True) for name in names
         ]
@@ -552,10 +552,7 @@ class Load:
     def work(self, name):
         try:
             while not self.stop.is_set():
-                begun = time.monotonic()
-                order = self.place(name, len(self.orders[name]))
-                self.times.append((begun, time.monotonic() - begun))
-                self.orders[name].append(order)
+                self.orders[name].append(self.place(name, len(self.orders[name])))
         except BaseException as problem:
             self.failure = f"{name}: {problem!r}"
 
