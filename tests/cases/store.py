@@ -329,23 +329,23 @@ def a_lost_answer(visitor):
     page has given up."""
     click = "document.querySelector('#products button').click()"
     disabled = "document.querySelector('#products button').disabled"
+    # The page waits before it repeats the order until `resume` is called.
     visitor.evaluate(
-        "window.fetched = fetch; window.slowly = setTimeout; window.lost = 0;"
-        "window.setTimeout = (resume, time) => slowly(resume, time / 20);"
+        "window.fetched = fetch; window.resume = null;"
+        "window.setTimeout = (resume) => { window.resume = resume; };"
         "window.fetch = async (path, options) => {"
         "  const response = await fetched(path, options);"
-        "  if (options.method != 'POST' || !lose) return response;"
-        "  lost++;"
-        "  throw new TypeError('lost');"
+        "  if (options.method == 'POST' && lose) throw new TypeError('lost');"
+        "  return response;"
         "};"
         "window.lose = true;" + click
     )
-    visitor.wait("lost == 2")
+    visitor.wait("resume != null")
     assert visitor.evaluate(disabled)
-    visitor.evaluate(f"{click}; lose = false")
+    visitor.evaluate(f"{click}; lose = false; resume()")
     visitor.wait(f"{ORDERS} == 3 && !{disabled}", PROBLEM)
     visitor.wait(f"{STOCK} == '4'")
-    visitor.evaluate(f"lose = true; {click}")
+    visitor.evaluate(f"lose = true; setTimeout = (resume) => {{ resume(); }}; {click}")
     visitor.wait(f"{PROBLEM} == 'lost' && !{disabled}", PROBLEM)
     visitor.wait(f"{STOCK} == '3'")
     visitor.evaluate(f"lose = false; {click}")
