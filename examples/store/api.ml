@@ -117,7 +117,11 @@ let list_orders t account _request =
 
 (* Routes *)
 
-let products t _request = json (Live.to_json (Products.all t.db))
+let products t request =
+  let given = Option.value (List.assoc_opt "after" (Server.query request)) ~default:[ "0" ] in
+  match int_of_string_opt (String.concat "," given) with
+  | Some after -> json (Live.to_json (Products.after t.db after))
+  | None -> Server.error request `Bad_request ~detail:"after: not a number"
 
 let available handler params request =
   try handler params request

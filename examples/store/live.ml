@@ -36,23 +36,29 @@ let create scope db =
   ignore (Soil.Task.spawn_daemon scope run);
   t
 
+let rec send_all t client after =
+  match Products.after t.db after with
+  | [] -> ()
+  | products ->
+      Events.send client (message products);
+      send_all t client (List.fold_left (fun _ (p : Products.t) -> p.id) after products)
+
 let stream t =
   Events.stream @@ fun client ->
   Soil.Task.scope @@ fun scope ->
   (* Subscribed before the products are read: no change falls between the two. *)
   let subscription = Broadcast.subscribe scope t.changes in
-  let send_all () = Events.send client (message (Products.all t.db)) in
   let rec forward () =
     match Broadcast.take subscription with
     | Message changes ->
         Events.send client changes;
         forward ()
     | Missed _ ->
-        send_all ();
+        send_all t client 0;
         forward ()
     | Ended -> ()
   in
   try
-    send_all ();
+    send_all t client 0;
     forward ()
   with Database.Unavailable _ -> ()

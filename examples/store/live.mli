@@ -9,8 +9,8 @@ val create : Soil.Task.scope -> Database.t -> t
 (** [create scope db] reads and publishes until [scope] ends. *)
 
 val stream : t -> Soil_http.Server.response
-(** [stream t] is server-sent events of type [products], each a JSON array: first all products, then
-    those that have changed. A browser that reads slowly gets all again. *)
+(** [stream t] is server-sent events of type [products], each a JSON array: first all products, a
+    hundred in each, then those that have changed. A browser that reads slowly gets all again. *)
 
 val to_json : Products.t list -> Yojson.Safe.t
 (** [to_json l] is the array. *)

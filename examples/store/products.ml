@@ -12,6 +12,12 @@ let product = function
 let every = Database.statement "select id, name, price, stock from products order by id"
 let all db = List.map product (Database.query db every [])
 
+let page =
+  Database.statement
+    "select id, name, price, stock from products where id > $1 order by id limit 100"
+
+let after db id = List.map product (Database.query db page [ string_of_int id ])
+
 let is_name name =
   let is_text c = c >= ' ' && c <> '\127' in
   name <> ""

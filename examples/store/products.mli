@@ -15,6 +15,10 @@ val max_stock : int
 val all : Database.t -> t list
 (** [all db] is the products by number. Waits. Raises as {!Database.query}. *)
 
+val after : Database.t -> int -> t list
+(** [after db id] is the first 100 products with a number greater than [id]. Waits. Raises as
+    {!Database.query}. *)
+
 val add :
   Database.t -> name:string -> price:int -> stock:int -> (t, [ `Invalid of string | `Full ]) result
 (** [add db ~name ~price ~stock] is a new product. [`Invalid] says what is wrong: the name has 1 to

@@ -194,10 +194,17 @@ create trigger wait before insert on products for each row execute function wait
 
 @in_every_form(limit=120, forms=FORMS)
 def many_products(context, form):
-    """Of two products that are added at once, the one beyond a thousand is refused."""
+    """Products come a hundred at a time. Of two that are added at once, the one beyond a thousand
+    is refused."""
     _, tap, _, _ = opened(context, form)
     psql = tool("psql", "postgresql-client")
     context.run(psql, f"postgresql://soil@{tap.host}/postgres", "-qX", "-c", FILL)
+    visitor, listener, found = Customer(tap.guest), Listener(context, tap.guest), []
+    while page := visitor.ask("GET", f"/api/products?after={len(found)}")[1]:
+        assert len(page) == len(listener.stock()) == min(100, 999 - len(found)), len(page)
+        found += [product["price"] for product in page]
+    assert found == list(range(1, 1000)), found
+    assert visitor.ask("GET", "/api/products?after=x")[0] == 400
     command = [executable(OFFICE, REFERENCE), f"http://{tap.guest}:50051", "add", "x", "1", "1"]
     adding = [context.child(command, env=SECRETS) for _ in range(2)]
     outcomes = sorted(outcome(child, context) for child in adding)
