@@ -48,4 +48,5 @@ val find : Database.t -> int -> (t * string) option
 
 val after : Database.t -> int -> (t * string) list
 (** [after db id] is the first 100 orders with a number greater than [id], with the names of their
-    accounts. Waits. Raises as {!Database.query}. *)
+    accounts. An order whose transaction is under way is missing, also if there are greater numbers.
+    Waits. Raises as {!Database.query}. *)
