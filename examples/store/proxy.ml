@@ -5,12 +5,17 @@ module Proxy = Soil_http.Proxy
 module Server = Soil_http.Server
 
 let health = { Proxy.path = "/health"; interval = 1.; fall = 2; rise = 1 }
+
+(* Of a machine at a time. Each open page is one: its events. *)
+let max_requests = 1000
 let limits = { Soil_http.Client.default_limits with head_seconds = 5. }
 
 let serve port backends =
   Soil.run @@ fun () ->
   Soil.Task.scope @@ fun scope ->
-  let proxy = Proxy.create ~limits ~connect_seconds:1. ~retries:2 ~health scope backends in
+  let proxy =
+    Proxy.create ~limits ~connect_seconds:1. ~retries:2 ~max_requests ~health scope backends
+  in
   let listener = Soil.Tcp.listen ~port () in
   Soil.Net.wait_up ();
   print_endline ("the proxy is open on port " ^ string_of_int port);

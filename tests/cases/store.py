@@ -609,6 +609,19 @@ def behind_a_proxy(context, form, count):
     return machines, taps
 
 
+@in_every_form(limit=120, forms=FORMS)
+def open_pages(context, form):
+    """Pages that are open at 120 browsers of one network leave a machine behind the proxy room for
+    orders, and get the changes."""
+    receiver(context)
+    behind_a_proxy(context, form, 1)
+    listeners = [Listener(context, "127.0.0.1", PROXY_PORT) for _ in range(120)]
+    ann = Customer("127.0.0.1", PROXY_PORT).register("ann")
+    assert ann.order("key", (1, 2))[0] == 201
+    for listener in listeners:
+        listener.wait_stock(1, MANY - 2)
+
+
 @in_every_form(limit=240, forms=FORMS)
 def a_machine_that_is_asked_to_stop(context, form):
     """Of two machines behind a proxy one gets SIGTERM while customers order: it ends with status
