@@ -25,6 +25,14 @@ aarch64* | *' --target=aarch64-'*)
   set -- --config profile.release.package.net.opt-level=2 "$@"
   ;;
 esac
+case " $* " in
+# Rust's library refers to two functions of glibc 2.39 if they are there, for an interface that isn't
+# stable: the commands would ask for that version, and not start on an older system.
+*' --profile=tools '*)
+  flags="$flags$separator-Clink-arg=-Wl,--defsym=pidfd_spawnp=0,--defsym=pidfd_getpid=0"
+  separator=$(printf '\037')
+  ;;
+esac
 for context in $named; do
   flags="$flags$separator--remap-path-prefix=$contexts/$context=."
   separator=$(printf '\037')

@@ -17,6 +17,7 @@ import lzma
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 import tarfile
@@ -39,6 +40,9 @@ SOURCES = "rust-sources.sha256"
 # Only PCs have a BIOS.
 EMPTY = {"aarch64": ("loader/soil-bios-mbr.bin", "loader/soil-bios.bin")}
 COMPILERS = (("rustc", "--version"), ("gcc", "--version"), ("ld", "--version"))
+# The oldest glibc that the files run with, as in prebuilt.sh: what is linked on a system with a later
+# one needs at least this. Debian 12 has 2.36.
+GLIBC = (2, 34)
 # 1980, the earliest time that all formats of archives have.
 TIME = 315532800
 
@@ -54,6 +58,19 @@ def output(*words):
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
+def check_glibc(path):
+    """A program that was linked on a newer system may ask for that one's glibc."""
+    found = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", output("readelf", "-VW", path))
+    newest = max(tuple(map(int, version)) for version in found)
+    if newest > GLIBC:
+        sys.exit(
+            "error: {} needs glibc {}.{}, and the archive is for {}.{}: have kernel/cargo.sh link "
+            "without the functions that  objdump -T  shows with that version".format(
+                path, *newest, *GLIBC
+            )
+        )
+
+
 def contents(folder, processor, incomplete):
     """Yields the name, the bytes and whether it is a program, of each file of the archive."""
     for file in FILES:
@@ -64,6 +81,8 @@ def contents(folder, processor, incomplete):
                 f"error: {file} is empty, since its compiler is missing: install what "
                 f"`sh loader/cross.sh x86_64 aarch64` names and repeat the command"
             )
+        if file.startswith("tools/") or file.endswith(".so"):
+            check_glibc(path)
         yield path.name, data, os.access(path, os.X_OK)
     # Each version of dune has its own order and its own name for files in the root.
     lines = (folder / SOURCES).read_text("utf-8").replace("  ./", "  ").splitlines(keepends=True)

@@ -27,6 +27,9 @@ take() {
   folder=$root/prebuilt/$processor
   [ -d "$folder" ] || exec "$@"
   remedy="remove that folder to build with cargo, or unpack soil-VERSION-prebuilt-$processor.tar.xz of these sources' release in the source folder"
+  # prebuilt.py packs no file that needs a later one.
+  glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/^glibc //')
+  [ "$(printf '2.34\n%s\n' "${glibc:-2.34}" | sort -V | head -n 1)" = 2.34 ] || fail "prebuilt/$processor is for glibc 2.34 or later, and this system has $glibc: remove that folder to build with cargo"
   [ -f "$folder/sources.sha256" ] || fail "prebuilt/$processor lacks sources.sha256, the list of the sources that it was built from: $remedy"
   # Lines in one of the two only; a changed file has one in each. dune 3.24 writes ./Cargo.toml for
   # what is Cargo.toml in 3.17.

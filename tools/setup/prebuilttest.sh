@@ -41,6 +41,12 @@ check 'other sources are refused, by name and with the remedy' '1 none yes' \
 printf '00  Cargo.toml\n11  net/dune\n22  net/src/lib.rs\n44  net/src/new.rs\n' >"$tree/rust-sources.sha256"
 taken
 check 'so are sources with another file' '1 none yes' "$? $(found) $(grep -q 'differ: net/src/new.rs' "$log" && echo yes)"
+mkdir "$work/old"
+printf '#!/bin/sh\necho glibc 2.31\n' >"$work/old/getconf"
+chmod +x "$work/old/getconf"
+PATH=$work/old:$PATH taken
+check 'an older glibc than the files are for is refused' '1 none yes' \
+  "$? $(found) $(grep -q 'is for glibc 2.34 or later, and this system has 2.31: remove that folder' "$log" && echo yes)"
 prebuilt take another libsoil.a -- sh -c 'echo by cargo >libsoil.a'
 check "another processor's folder is not taken" '0 by cargo' "$? $(found)"
 
