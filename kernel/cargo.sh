@@ -11,7 +11,7 @@ separator=${flags:+$(printf '\037')}
 contexts=$(cd "$(dirname "$0")/../.." && pwd -P)
 # The same words in both contexts of dune: with others cargo would compile all of it again.
 named='default soil'
-case " $* " in *' --target=aarch64-'*) named=soil-aarch64 ;; esac
+case " $* " in *' --target=aarch64-'*) named='default soil-aarch64' ;; esac
 case "$(uname -m) $*" in
 # Processes and programs of this machine.
 *' --profile=process'* | *' --profile=tools'* | *' --package=soil-archive'* | *' --package=soil-bindgen'*) ;;

@@ -96,6 +96,28 @@ if [ "${1:-}" = --short ]; then
   exit
 fi
 
+# For arm64, from x86-64.
+if [ "$processor" = aarch64 ] || [ -n "$(sh loader/cross.sh aarch64)" ]; then
+  echo 'left out: the archive for arm64: run  tools/setup/setup.sh ensure aarch64'
+else
+  tools/setup/prebuilt.py "$work/arm64" aarch64 >"$log" 2>&1
+  check 'the archive for arm64 is written' 0 $?
+  tar -xJf "$work"/arm64/soil-*-prebuilt-aarch64.tar.xz -C "$work/arm64"
+  folder=$work/arm64/prebuilt/aarch64
+  check 'its files, of the same names' "$(tar -tJf "$archive" | sed 's|.*/||')" "$(LC_ALL=C ls "$folder")"
+  check 'all of its code is for arm64' AArch64 \
+    "$(readelf -h "$folder"/*.a "$folder"/*.so "$folder/soil" "$folder/soil-cc" | sed -n 's/^ *Machine: *//p' | sort -u)"
+  check 'its sources are the same' '' "$(tar -xJOf "$archive" --wildcards '*/sources.sha256' | diff - "$folder/sources.sha256" | head -n 5)"
+  if command -v qemu-aarch64 >/dev/null; then
+    arm64() { qemu-aarch64 -L /usr/aarch64-linux-gnu "$@" 2>"$log"; }
+    check 'its soil runs' "$(_build/default/tools/soil --version) 0" "$(arm64 "$folder/soil" --version) $?"
+    # The compiler is a child process.
+    check 'its soil-cc runs' '-c main.c 0' "$(SOIL_CC=echo arm64 "$folder/soil-cc" -c main.c) $?"
+  else
+    echo 'left out: commands for arm64: run  apt-get install qemu-user'
+  fi
+fi
+
 # All programs of PATH, except Rust's.
 mkdir "$work/bin"
 echo "$PATH" | tr : '\n' | tac | while IFS= read -r folder; do
