@@ -1,7 +1,7 @@
 # The one entry. `make run` and `make test` install what they need on Debian 12, 13 and testing (as
 # root; otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit),
 # PORT (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end
-# tests), BASE=COMMIT (check), TO, URL and PREBUILT (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
+# tests), BASE=COMMIT (check), TO and URL (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
 # ARCH=aarch64 (bench).
 .DEFAULT_GOAL := help
 .PHONY: help run check test test-long bench prove build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
@@ -60,8 +60,8 @@ fmt: ready-test ## format Rust, OCaml and Python
 	@$(use_tools); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt
 	@if command -v ruff >/dev/null; then ruff format -q .; else echo "left out: Python: ruff is missing; install it: pipx install ruff"; fi
 
-release: ready-test ## TO=FOLDER: after make test, the archive, the prebuilt one, the bill of materials, digests, the tag's message (URL=ADDRESS PREBUILT=FILE)
-	@$(use_tools); PREBUILT='$(PREBUILT)' exec tools/setup/release.sh "$(TO)" $(if $(URL),"$(URL)")
+release: ready-test ## TO=FOLDER: after make test, the archive, the prebuilt ones, the bill of materials, digests, the tag's message (URL=ADDRESS)
+	@$(use_tools); exec tools/setup/release.sh "$(TO)" $(if $(URL),"$(URL)")
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if given
 	@$(use_tools); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"

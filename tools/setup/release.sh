@@ -2,10 +2,9 @@
 # release.sh --check        the version is the same in every file that has one, and the packages name
 #                           no site of a reserved domain (RFC 2606); quick, without network
 # release.sh FOLDER [URL]   a release from a clean tree, with all of `make test`: writes to FOLDER the
-#                           archive with its packages for opam (archive.py), the prebuilt archive of
-#                           this machine's processor (prebuilt.py), the bill of materials (sbom.py),
-#                           SHA256SUMS and the tag's message; URL is the archive's address. PREBUILT
-#                           names another processor's prebuilt archive, made there from this commit
+#                           archive with its packages for opam (archive.py), the prebuilt archives of
+#                           this machine's processor and of arm64 (prebuilt.py), the bill of materials
+#                           (sbom.py), SHA256SUMS and the tag's message; URL is the archive's address
 set -eu
 cd "$(dirname "$0")/../.."
 fail() { printf 'release: %s\n' "$*" >&2; exit 1; }
@@ -49,26 +48,14 @@ date=${heading#"## [$version] - "}
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 [ -z "$(ls -A "$folder")" ] || fail "$folder has files: name an empty folder"
-
-prebuilt=${PREBUILT:-}
-if [ -n "$prebuilt" ]; then
-  case ${prebuilt##*/} in
-  "soil-$version-prebuilt-"*.tar.xz) ;;
-  *) fail "PREBUILT is $prebuilt: name a file soil-$version-prebuilt-PROCESSOR.tar.xz of tools/setup/prebuilt.py" ;;
-  esac
-  [ -f "$prebuilt" ] || fail "there is no file $prebuilt: make it by tools/setup/prebuilt.py on the other processor"
-fi
-# sources ARCHIVE: the list of the sources that a prebuilt archive was built from.
-sources() { tar -xJOf "$1" --wildcards '*/sources.sha256'; }
+missing=$(sh loader/cross.sh x86_64 aarch64)
+[ -z "$missing" ] || fail "compiling for the other processor takes what is missing here: $(echo "$missing" | paste -sd" "): run  tools/setup/setup.sh ensure aarch64"
 
 # All tests, also where ONLY selects some.
 ONLY='' tools/setup/test.sh
 [ -z "$(git status --porcelain)" ] || fail 'the tests changed files, such as tests/flaky.tsv: commit them first'
-own=$(tools/setup/prebuilt.py "$folder")
-if [ -n "$prebuilt" ]; then
-  [ "$(sources "$own")" = "$(sources "$prebuilt")" ] || fail "$prebuilt was built from other sources: make it again by tools/setup/prebuilt.py from this commit"
-  cp "$prebuilt" "$folder"
-fi
+tools/setup/prebuilt.py "$folder" >/dev/null
+[ "$(uname -m)" = aarch64 ] || tools/setup/prebuilt.py "$folder" aarch64 >/dev/null
 tools/setup/archive.py "$folder" ${2:+"$2"} >/dev/null
 tools/setup/sbom.py >"$folder/soil-$version.cdx.json"
 awk -v heading="$heading" '$0 == heading { on = 1; print "Soil " version; next } /^## / { on = 0 } on' \
