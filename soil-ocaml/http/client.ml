@@ -5,10 +5,15 @@ let is_own name =
   | "host" | "content-length" | "transfer-encoding" -> true
   | _ -> false
 
+(* [Uri] reads %2B in a path as +, which some servers take for a space: S3 does. *)
+let target uri =
+  let s = Uri.path_and_query uri in
+  let n = Option.value (String.index_opt s '?') ~default:(String.length s) in
+  let path = String.concat "%2B" (String.split_on_char '+' (String.sub s 0 n)) in
+  (if path = "" then "/" else path) ^ String.sub s n (String.length s - n)
+
 let head_text origin headers meth uri fields =
-  let target =
-    match Uri.path_and_query uri with "" -> "/" | s when s.[0] = '?' -> "/" ^ s | s -> s
-  in
+  let target = target uri in
   let name = Cohttp.Code.string_of_method meth in
   if not (Grammar.is_token name) then invalid_arg "Soil_http.Client: not a method";
   if not (String.for_all (fun c -> c > ' ' && c < '\127') target) then

@@ -39,12 +39,20 @@ let uri ?(scheme = "https") ?port ?bucket ~host key =
   let path = match bucket with None -> "/" ^ key | Some bucket -> "/" ^ bucket ^ "/" ^ key in
   Uri.make ~scheme ~host ?port ~path:(encode_path path) ()
 
+(* [Uri] reads %2B in a path as +, which S3 takes for a space. *)
+let with_plus path = String.concat "%2B" (String.split_on_char '+' path)
+
+let to_string uri =
+  let s = Uri.to_string uri in
+  let n = Option.value (String.index_opt s '?') ~default:(String.length s) in
+  with_plus (String.sub s 0 n) ^ String.sub s n (String.length s - n)
+
 (* What the client sends: the path, and the query after it. *)
 let target uri =
   let s = Uri.path_and_query uri in
   match String.index_opt s '?' with
-  | None -> (s, "")
-  | Some i -> (String.sub s 0 i, String.sub s (i + 1) (String.length s - i - 1))
+  | None -> (with_plus s, "")
+  | Some i -> (with_plus (String.sub s 0 i), String.sub s (i + 1) (String.length s - i - 1))
 
 (* RFC 3986 §6.2.2.3, and empty segments. *)
 let normalized path =

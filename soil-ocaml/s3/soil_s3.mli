@@ -39,10 +39,11 @@ val signer : ?service:string -> region:string -> credentials -> signer
 
 val uri : ?scheme:string -> ?port:int -> ?bucket:string -> host:string -> string -> Uri.t
 (** [uri ~host key] is the URI of the object [key]: any bytes, [/] separates folders. [scheme]
-    defaults to ["https"]. With [bucket] the path begins with it, as many other stores need it.
+    defaults to ["https"]. With [bucket] the path begins with it, as many other stores need it. *)
 
-    The client sends [+] and [%2F] of a path as [+] and [/]. A [+] in a key is signed as such; some
-    servers take it for a space. *)
+val to_string : Uri.t -> string
+(** [to_string uri] is the text of [uri], as other clients shall send it: with [%2B] for a [+] in
+    the path, which S3 takes for a space, and [Uri.to_string] writes. *)
 
 (** {1:headers In headers} *)
 
@@ -86,10 +87,10 @@ val presign :
   Uri.t ->
   Uri.t
 (** [presign ~expires signer meth uri] is [uri] with a signature in its query, for a client that has
-    no credentials: it may send this request, with [headers], within [expires] seconds. [payload]
-    defaults to [Unsigned] for S3, and to [Body ""] for others. Raises as {!sign}, and if [expires]
-    isn't between 1 and 604,800 (a week), with [Chunks], or if [uri] has the query of a signature.
-*)
+    no credentials: it may send this request, with [headers], within [expires] seconds. Its text is
+    {!to_string}. [payload] defaults to [Unsigned] for S3, and to [Body ""] for others. Raises as
+    {!sign}, and if [expires] isn't between 1 and 604,800 (a week), with [Chunks], or if [uri] has
+    the query of a signature. *)
 
 (** {1:chunks Streams} *)
 

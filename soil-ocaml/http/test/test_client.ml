@@ -40,6 +40,7 @@ let show host port request =
 let requests () =
   with_server show @@ fun client ->
   string "a GET" "a.example 80 GET /x?y=1 host=a.example []" (get client "http://a.example/x?y=1");
+  string "a plus" "a 80 GET /%2B%2B%20?x=%2B host=a []" (get client "http://a/+%2B%20?x=%2B");
   string "no path, a port, an address" "::1 8080 GET / host=[::1]:8080 []"
     (get client "http://[::1]:8080");
   string "fields" "a 80 GET / host=a x=1 []" (get client "http://a/" ~headers:(H.of_list [ ("x", "1"); ("Host", "evil") ]));

@@ -193,7 +193,7 @@ let sent () =
   Soil.Virtual_clock.run @@ fun () ->
   Soil_http.Test.run handler @@ fun t ->
   let client = Soil_http.Test.client t in
-  let uri = Uri.with_query' (Soil_s3.uri ~scheme:"http" ~host:"h" ~port:9000 "a b") [ ("k", "v+ /") ] in
+  let uri = Uri.with_query' (Soil_s3.uri ~scheme:"http" ~host:"h" ~port:9000 "a b+c") [ ("k", "v+ /") ] in
   let headers = Soil_s3.sign signer ~payload:(Chunks 3) `PUT uri in
   let chunks = Soil_s3.chunks signer headers in
   let write sink = Soil_s3.write chunks "abc" (Soil.File_descriptor.write_string sink) in
@@ -201,7 +201,8 @@ let sent () =
   Client.request ~headers ~body client `PUT uri (fun _ _ -> ());
   match !seen with
   | [ (target, authorization, host, body) ] ->
-      string "target" "/a%20b?k=v%2B%20/" target;
+      string "target" "/a%20b%2Bc?k=v%2B%20/" target;
+      string "text" ("http://h:9000" ^ target) (Soil_s3.to_string uri);
       bool "authorization" true (authorization = H.get headers "authorization");
       bool "host" true (host = Some "h:9000");
       bool "body" true (String.starts_with ~prefix:"3;chunk-signature=" body)
