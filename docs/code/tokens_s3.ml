@@ -16,4 +16,4 @@ let list signer client prefix =
   Client.get ~headers:(Soil_s3.sign signer `GET uri) client uri
 
 (* For a browser, for ten minutes. *)
-let download signer key = Soil_s3.presign ~expires:600 signer `GET (uri key)
+let download signer key = Soil_s3.to_string (Soil_s3.presign ~expires:600 signer `GET (uri key))
