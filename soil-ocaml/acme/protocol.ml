@@ -180,7 +180,8 @@ let rec take_nonce t =
       nonce
   | [] ->
       let uri = t.endpoints.nonce in
-      let response = send t.client ~max:max_json "newNonce" `HEAD uri in
+      let get () = send t.client ~max:max_json "newNonce" `HEAD uri in
+      let response = retrying "newNonce" uri get in
       if not (is_success response) then refuse "newNonce" uri response;
       remember_nonce t response;
       if t.nonces = [] then malformed "newNonce" uri "Replay-Nonce";

@@ -33,6 +33,7 @@ type t = {
   (* Faults *)
   mutable bad_nonces : int;  (** Each n-th signed request is refused; 0: none. *)
   mutable unavailable : int;  (** So many next requests get 503. *)
+  mutable unavailable_at : string option;  (** The next request to such a path gets 503. *)
   mutable cut : int;  (** So many next responses are cut. *)
   mutable cut_at : string option;  (** The next response to such a path is cut. *)
   mutable scheme : string;  (** Of the URLs in orders. *)
@@ -100,6 +101,7 @@ let create reach =
     replaced = [];
     bad_nonces = 0;
     unavailable = 0;
+    unavailable_at = None;
     cut = 0;
     cut_at = None;
     scheme = "http";
@@ -458,8 +460,14 @@ let answer t request =
 
 let handler t request =
   t.requests <- Server.path request :: t.requests;
+  let is_at =
+    Option.fold ~none:false ~some:(fun prefix -> String.starts_with ~prefix (Server.path request))
+  in
   if t.unavailable > 0 then (
     t.unavailable <- t.unavailable - 1;
+    Server.status `Service_unavailable)
+  else if is_at t.unavailable_at then (
+    t.unavailable_at <- None;
     Server.status `Service_unavailable)
   else
     let response =
@@ -469,8 +477,7 @@ let handler t request =
           respond t ~status ~headers ~kind:"application/problem+json"
             (Yojson.Safe.to_string (problem_json kind detail))
     in
-    let is_cut_at prefix = String.starts_with ~prefix (Server.path request) in
-    let is_cut = Option.fold ~none:false ~some:is_cut_at t.cut_at in
+    let is_cut = is_at t.cut_at in
     if is_cut then t.cut_at <- None;
     if t.cut > 0 || is_cut then (
       t.cut <- max 0 (t.cut - 1);
