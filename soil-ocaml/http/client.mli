@@ -11,8 +11,9 @@
         if response.status = `OK then print_string page
     ]}
 
-    A status such as 404 is a normal response. Connection failures raise {!Soil.exception-Error} as
-    in {!Soil.Tcp.connect_host} and TLS, invalid responses {!Failed}. *)
+    A [+] in the path of a URI is sent as [%2B]: [Uri] reads both as [+], and some servers read [+]
+    as a space. A status such as 404 is a normal response. Connection failures raise
+    {!Soil.exception-Error} as in {!Soil.Tcp.connect_host} and TLS, invalid responses {!Failed}. *)
 
 type t
 (** The type for clients: a connection pool for all tasks. *)
