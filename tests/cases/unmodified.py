@@ -403,6 +403,17 @@ def unmodified_search_domains(context, form):
         assert output.splitlines() == ["both in: in.lab.test 192.0.2.9"], f"{output}\n{server.text}"
 
 
+@in_every_form(limit=60, forms=MACHINES[:1])
+def unmodified_without_a_network(context, form):
+    """Without a network the remedy is a line, once: a program shows errno only, and tries again."""
+    commands = ["host", "a.test", "host", "b.test"]
+    child = context.soil(RESOLVER, form, *commands, options=["--net", "none"])
+    status, output = outcome(child, context)
+    remedy = "no network device: give the machine one (soil run --net)"
+    assert status == 0 and output.count(remedy) == 1, output
+    assert output.count("\nhost ") == 2, output
+
+
 @in_every_form(limit=120, forms=MACHINES[:1])
 def unmodified_client_v6(context, form):
     """The client talks to the TAP's link-local address."""

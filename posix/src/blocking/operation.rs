@@ -5,8 +5,8 @@ use super::signals::{is_interrupted, within_call};
 use crate::errors::{Errno, RESTART, Result, errno};
 use alloc::string::String;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
-use platform::error::{Answer, Stop};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use platform::error::{Answer, Error, Stop};
 use platform::{Clock, Direction, System, Wait};
 use reactor::table::Fd;
 use resources::Runtime;
@@ -57,7 +57,7 @@ pub fn block(start: impl FnOnce(&mut Runtime, Int) -> Answer) -> Result<usize> {
         }
     }
     if let Err(Stop::Error(error)) = answer {
-        report(token, errno(error) == libc::EIO);
+        report(token, lacks_reason(error));
     }
     answer.map_err(number)
 }
@@ -110,17 +110,28 @@ fn pause() {
     Current::await_change(&AtomicU32::new(0), 0, Some(until));
 }
 
-/// Logs why an operation failed if errno only says that it is the disk: its system call has no room
-/// for the reason.
+/// Whether errno says less than the operation's message: the disk's, or no network. The latter
+/// counts once, since programs try again.
 #[cold]
-fn report(token: u64, is_of_disk: bool) {
+fn lacks_reason(error: Error) -> bool {
+    static IS_NETWORK_KNOWN: AtomicBool = AtomicBool::new(false);
+    match error {
+        Error::NoNetwork => !IS_NETWORK_KNOWN.swap(true, Ordering::Relaxed),
+        error => errno(error) == libc::EIO,
+    }
+}
+
+/// Takes the message of an operation that has failed, and logs it if `is_logged`: its system call
+/// has no room for it.
+#[cold]
+fn report(token: u64, is_logged: bool) {
     let mut text = [0; 256];
     let copied = enter(|rt| match rt.messages.take(token as Int, &mut text) {
         0 => Ok(rt.messages.last(Current::thread(), &mut text)),
         len => Ok(len),
     });
     let line = text.get(..copied.unwrap_or(0)).unwrap_or_default();
-    if is_of_disk && !line.is_empty() {
+    if is_logged && !line.is_empty() {
         log::error!("{}", String::from_utf8_lossy(line));
     }
 }
