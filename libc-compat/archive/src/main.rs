@@ -118,10 +118,11 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     run(link.arg(input))?;
     // Rust's own libraries contain LLVM bitcode, which makes binutils with LLVM's plug-in see an
     // object without symbols; and LLVM's table of symbols whose address is used, which only LLVM's
-    // linker reads.
-    let of_llvm = [".llvmbc", ".llvmcmd", ".llvm_addrsig"];
-    let of_llvm = of_llvm.map(|name| format!("--remove-section={name}"));
-    run(tool("objcopy").args(of_llvm).arg(&object))?;
+    // linker reads. For arm64 GNU's assembler of binutils 2.47 writes which protection of branches
+    // code has, in a form that `rewrite` can't read: without it code counts as having none.
+    let unread = [".llvmbc", ".llvmcmd", ".llvm_addrsig", ".ARM.attributes"];
+    let unread = unread.map(|name| format!("--remove-section={name}"));
+    run(tool("objcopy").args(unread).arg(&object))?;
     rewrite(&object)?;
     let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
     localize.push(&list);
