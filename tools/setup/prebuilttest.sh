@@ -107,12 +107,15 @@ else
   check 'its files, of the same names' "$(tar -tJf "$archive" | sed 's|.*/||')" "$(LC_ALL=C ls "$folder")"
   check 'all of its code is for arm64' AArch64 \
     "$(readelf -h "$folder"/*.a "$folder"/*.so "$folder/soil" "$folder/soil-cc" | sed -n 's/^ *Machine: *//p' | sort -u)"
+  check 'no file says where it was built' '' "$(grep -l -F "$repository/" "$folder"/*)"
   check 'its sources are the same' '' "$(tar -xJOf "$archive" --wildcards '*/sources.sha256' | diff - "$folder/sources.sha256" | head -n 5)"
   if command -v qemu-aarch64 >/dev/null; then
-    arm64() { qemu-aarch64 -L /usr/aarch64-linux-gnu "$@" 2>"$log"; }
-    check 'its soil runs' "$(_build/default/tools/soil --version) 0" "$(arm64 "$folder/soil" --version) $?"
+    arm64() { SOIL_CC='echo' qemu-aarch64 -L /usr/aarch64-linux-gnu "$@" 2>"$log"; }
+    output=$(arm64 "$folder/soil" --version)
+    check 'its soil runs' "$(_build/default/tools/soil --version) 0" "$output $?"
     # The compiler is a child process.
-    check 'its soil-cc runs' '-c main.c 0' "$(SOIL_CC=echo arm64 "$folder/soil-cc" -c main.c) $?"
+    output=$(arm64 "$folder/soil-cc" -c main.c)
+    check 'its soil-cc runs' '-c main.c 0' "$output $?"
   else
     echo 'left out: commands for arm64: run  apt-get install qemu-user'
   fi
