@@ -5,6 +5,7 @@ module Server = Soil_http.Server
 module Header = Cohttp.Header
 module Dsa = Mirage_crypto_ec.P256.Dsa
 
+type flow = [ `Read | `Write | `Shutdown ] Soil.File_descriptor.t
 type chain = Good | Other_key | Other_names | Wrong_order | Empty | Long | Huge | Expired
 
 type authorization = {
@@ -26,7 +27,7 @@ type t = {
   orders : (int, order) Hashtbl.t;
   key : X509.Private_key.t;
   root : X509.Certificate.t;
-  reach : int -> Soil.Flow.t;  (** A connection to this port of the server. *)
+  reach : int -> flow;  (** A connection to this port of the server. *)
   mutable requests : string list;  (** Paths, the last first. *)
   mutable numbers : int;
   mutable replaced : string list;
@@ -48,7 +49,9 @@ type t = {
   mutable external_key : string option;
 }
 
-let base = "http://ca.test"
+(* Where clients reach it. *)
+let host = Option.value (Sys.getenv_opt "CA_HOST") ~default:"ca.test"
+let base = "http://" ^ host
 let alphabet = Base64.uri_safe_alphabet
 let base64 s = Base64.encode_string ~pad:false ~alphabet s
 let of_base64 s = Base64.decode_exn ~pad:false ~alphabet s
@@ -330,7 +333,7 @@ let order_status t (o : order) =
       else "pending"
 
 let order_json t id (o : order) =
-  let url kind id = `String (Printf.sprintf "%s://ca.test/%s/%d" t.scheme kind id) in
+  let url kind id = `String (Printf.sprintf "%s://%s/%s/%d" t.scheme host kind id) in
   let status = order_status t o in
   `Assoc
     ([

@@ -26,7 +26,7 @@ let reach world port =
        (Soil.Task.spawn_daemon world.scope (fun () ->
             try Soil.File_descriptor.close (Acme.tls machine config b)
             with Soil.Error.Error _ -> Soil.File_descriptor.close b)));
-  a
+  (a :> Ca.flow)
 
 let in_world f =
   Soil.Virtual_clock.run ~now:1_790_000_000. ~io_seconds:0.0005 @@ fun () ->
