@@ -1,5 +1,9 @@
 open Cmdliner
 
+type certificates =
+  | Files of { chain : string; key : string }
+  | Acme of { directory : Uri.t; names : string list }
+
 type t = {
   port : int;
   office_port : int;
@@ -8,7 +12,7 @@ type t = {
   token : string option;
   proxies : Soil.Net.prefix list;
   secure_cookies : bool;
-  tls : (string * string) option;
+  tls : certificates option;
   notify : Uri.t option;
 }
 
@@ -75,16 +79,29 @@ let tls =
   let file name doc = Arg.(value & opt (some string) None & option name ~docv:"FILE" ~doc) in
   let certificate = file "certificate" "Speak HTTPS with the certificates in $(docv) (PEM)." in
   let key = file "key" "The private key of the certificate (PEM)." in
-  let both certificate key =
-    match (certificate, key) with
-    | Some certificate, Some key ->
+  let directory =
+    let doc =
+      "Speak HTTPS with certificates from the CA with the ACME directory $(docv), such as \
+       https://acme-v02.api.letsencrypt.org/directory, and agree to its terms of service."
+    in
+    Arg.(
+      value & opt (some (uri ~schemes:[ "https"; "http" ])) None & option "acme" ~docv:"URI" ~doc)
+  in
+  let names =
+    let doc = "The names in these certificates, separated by commas." in
+    Arg.(value & opt (list string) [] & option "domains" ~docv:"NAMES" ~doc)
+  in
+  let choose certificate key directory names =
+    match (certificate, key, directory, names) with
+    | Some chain, Some key, None, [] ->
         let doc = "the certificate" in
         ignore (Soil.Needs.volume "data" ~file_systems:[ `Ext4; `Host ] ~read_only:true ~doc);
-        Ok (Some (certificate, key))
-    | None, None -> Ok None
-    | Some _, None | None, Some _ -> Error "--certificate and --key go together"
+        Ok (Some (Files { chain; key }))
+    | None, None, Some directory, _ :: _ -> Ok (Some (Acme { directory; names }))
+    | None, None, None, [] -> Ok None
+    | _ -> Error "--certificate and --key go together, or --acme and --domains"
   in
-  Term.(term_result' ~usage:true (const both $ certificate $ key))
+  Term.(term_result' ~usage:true (const choose $ certificate $ key $ directory $ names))
 
 let term =
   let make port office_port database keys token proxies secure_cookies tls notify =

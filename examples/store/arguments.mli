@@ -1,5 +1,11 @@
 (** The store's arguments and needs. *)
 
+(** The type for origins of the store's certificates. *)
+type certificates =
+  | Files of { chain : string; key : string }
+      (** [--certificate] and [--key], on the needed volume [data]. *)
+  | Acme of { directory : Uri.t; names : string list }  (** [--acme] and [--domains]. *)
+
 type t = {
   port : int;  (** [--port], [STORE_PORT]: 80. *)
   office_port : int;  (** [--office-port], [STORE_OFFICE_PORT]: 50051. *)
@@ -9,9 +15,7 @@ type t = {
   token : string option;  (** [--token], [STORE_TOKEN]: without it all calls are refused. *)
   proxies : Soil.Net.prefix list;  (** [--proxies], [STORE_PROXIES]: none. *)
   secure_cookies : bool;  (** [--secure-cookies], or [tls]. *)
-  tls : (string * string) option;
-      (** [--certificate] and [--key]: the files of the chain and of its key, on the needed volume
-          [data]. *)
+  tls : certificates option;  (** None: HTTP. *)
   notify : Uri.t option;  (** [--notify], [STORE_NOTIFY]: receives confirmations. *)
 }
 

@@ -63,11 +63,9 @@ let rec create_tables db =
       Soil.Clock.sleep 1.;
       create_tables db
 
-let secure (arguments : Arguments.t) =
-  let session files =
-    Soil_tls.server (Soil_tls.server_config (Soil_tls.Files.certificates [ files ]))
-  in
-  Option.map session arguments.tls
+let secure scope db : Arguments.certificates -> _ = function
+  | Files { chain; key } -> Certificates.of_files (chain, key)
+  | Acme { directory; names } -> Certificates.by_acme scope db ~directory names
 
 let serve (arguments : Arguments.t) =
   Soil.Task.scope @@ fun scope ->
@@ -79,13 +77,14 @@ let serve (arguments : Arguments.t) =
   let deliver = deliver arguments in
   let deliver order ~name = Metrics.count_confirmation (fun () -> deliver order ~name) in
   ignore (Soil.Task.spawn_daemon scope (fun () -> Outbox.run db ~deliver));
+  let secure = Option.map (secure scope db) arguments.tls in
   let site_listener = Soil.Tcp.listen ~port:arguments.port () in
   let office_listener = Soil.Tcp.listen ~port:arguments.office_port () in
   print_endline ("the store is open on port " ^ string_of_int arguments.port);
   let serve_site () =
     (* A machine that is asked to stop serves on until the proxy's checks have found that out. *)
-    Server.serve ~lame_duck:3. ~grace:5. ~error:Server.Error.problem ?secure:(secure arguments)
-      site_listener (site db arguments live)
+    Server.serve ~lame_duck:3. ~grace:5. ~error:Server.Error.problem ?secure site_listener
+      (site db arguments live)
   in
   let serve_office () =
     let http2 = Soil_http.Http2.server () in

@@ -18,6 +18,7 @@ let tables =
       "create table if not exists outbox (order_id bigint primary key references orders, due \
        timestamptz not null default now(), attempts bigint not null default 0)";
       "create index if not exists outbox_due on outbox (due)";
+      "create table if not exists acme (name text primary key, value text not null)";
     ]
 
 let create db =

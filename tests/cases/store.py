@@ -9,19 +9,22 @@ import http.server
 import json
 import os
 import signal
+import socket
+import ssl
 import threading
 import time
 
 from cases import oci
 from cases.hostile_peers import tool
 from cases.network import in_every_form
-from cases.services import authority, database, folder_of
+from cases.services import authority, database, folder_of, trusting
 from cases.user_network import free_port
 from harness.chromium import Browser
 from harness.console import PATIENCE
 from harness.context import REFERENCE, ROOT, SOCKETS, SOIL, Skip, executable, outcome
 from harness.runner import test
 
+ACME_CA = "tests/programs/acme/acme_ca.exe"
 PROGRAM = "examples/store/main.exe"
 OFFICE = "examples/store/office.exe"
 PROXY = "examples/store/proxy.exe"
@@ -490,6 +493,38 @@ def certificates(context, form):
     trust = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:443:{tap.guest}"]
     done = context.run("curl", "-sSi", *trust, "https://soil.test/api/session").stdout
     assert " 200 OK" in done and "set-cookie: __Host-session=" in done and "Secure" in done, done
+
+
+def serial_number(context, host, trust):
+    """Of the certificate of this machine, as soon as clients trust it."""
+    while True:
+        try:
+            plain = socket.create_connection((host, 443), PATIENCE)
+            with plain, trust.wrap_socket(plain, server_hostname="soil.test") as secured:
+                return secured.getpeercert()["serialNumber"]
+        except ssl.SSLCertVerificationError:
+            assert time.monotonic() < context.deadline
+            time.sleep(0.1)
+
+
+@in_every_form(limit=120, forms=FORMS)
+def certificates_by_acme(context, form):
+    """A machine gets a certificate from a CA, which connects to it; another one has the same by the
+    database."""
+    taps = [context.tap() for _ in range(2)]
+    database(context, "0.0.0.0")()
+    address, folder = f"{taps[0].host}:14000", context.path("ca")
+    os.mkdir(folder)
+    words = ["14000", taps[0].guest, f"{folder}/authority.pem"]
+    ca = context.soil(ACME_CA, SOCKETS, *words, env={"CA_HOST": address})
+    ca.wait_line("ready")
+    words = ["--port", "443", "--acme", f"http://{address}/directory", "--domains", "soil.test"]
+    numbers = []
+    for tap in taps:
+        child = start(context, form, tap, *words)
+        child.wait_line("the store is open")
+        numbers.append(serial_number(context, tap.guest, trusting(folder)))
+    assert numbers[0] == numbers[1], numbers
 
 
 @test()

@@ -60,12 +60,13 @@ TOKENS = ("mirage-crypto-pk", "mirage-crypto-ec", "yojson")
 # every Debian has these.
 OPTIONAL = {
     "examples/live/main.exe": ("yojson", "zip"),
-    "examples/store/main.exe": ("pgocaml", "yojson"),
+    "examples/store/main.exe": ("pgocaml", "x509", "yojson"),
     "examples/store/office.exe": ("pgocaml", "yojson"),
     "soil-ocaml/acme/test/main.exe": ("x509", "yojson"),
     "soil-ocaml/jwt/test/main.exe": TOKENS,
     "soil-ocaml/oidc/test/test_oidc.exe": TOKENS,
     "soil-ocaml/otel/test/main.exe": ("logs", "yojson"),
+    "tests/programs/acme/acme_ca.exe": ("x509", "yojson"),
     "tests/programs/browsers/browsers.exe": ("zip",),
     "tests/programs/grpc/grpc_client.exe": ("zip",),
     "tests/programs/grpc/grpc_server.exe": ("zip",),
