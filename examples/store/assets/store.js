@@ -54,9 +54,9 @@ function newKey() {
   return Array.from(numbers, (n) => n.toString(16).padStart(8, "0")).join("");
 }
 
-// An order has one key for all its attempts: if a machine fails before it has answered, the next one
-// gets the same order, and places it unless the first one has. Without an answer to the last attempt
-// the order may exist, so that the next click continues it.
+// An order has one key for all its attempts: if a machine fails before it has answered, the next
+// one gets the same order, and places it unless the first one has. Without an answer to the last
+// attempt the order may exist, so that the next click continues it.
 async function placeOrder(product) {
   if (!keys.has(product)) keys.set(product, newKey());
   const fields = { "Idempotency-Key": keys.get(product) };
