@@ -186,6 +186,8 @@ def unmodified_sockets(context, form):
     status, linux = outcome(context.soil(SOCKETS, REFERENCE, context.path("process")), context)
     assert status == 0, linux
     status, image = outcome(context.soil(SOCKETS, form, "/tmp"), context)
+    # The log says once that the machine has no network, for a foreign address.
+    image = re.sub(r".* soil: error: no network device: .*\n", "", image, count=1)
     pairs = zip(image.splitlines(), linux.splitlines(), strict=False)
     differ = [f"{one!r}, on Linux {two!r}" for one, two in pairs if one != two]
     assert image == linux, "\n".join(differ) or image
