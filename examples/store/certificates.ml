@@ -24,12 +24,14 @@ let store db : Acme.Store.t =
 let by_acme scope db ~directory names =
   let tls = Soil_tls.client (Soil_tls.client_config [ Soil_tls.Mozilla.roots ]) in
   let client = Soil_http.Client.create ~tls ~max_redirects:0 () in
-  let acme =
-    Acme.create ~client ~store:(store db) ~terms_agreed:true ~challenges:[ Tls_alpn_01 ] directory
-      names
-  in
-  ignore (Soil.Task.spawn_daemon scope (fun () -> Acme.run acme));
-  Acme.tls acme (Soil_tls.server_config (Acme.certificates acme))
+  let challenges = [ Acme.Tls_alpn_01 ] in
+  match Acme.create ~client ~store:(store db) ~terms_agreed:true ~challenges directory names with
+  | acme ->
+      ignore (Soil.Task.spawn_daemon scope (fun () -> Acme.run acme));
+      Acme.tls acme (Soil_tls.server_config (Acme.certificates acme))
+  | exception Invalid_argument reason ->
+      prerr_endline ("store: --domains: " ^ reason);
+      exit Cmdliner.Cmd.Exit.cli_error
 
 let of_files files =
   Soil_tls.server (Soil_tls.server_config (Soil_tls.Files.certificates [ files ]))
