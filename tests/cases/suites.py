@@ -33,7 +33,7 @@ OPTIONS = {"soil.acme": store, "soil.schedule": zones}
 
 
 def add(library, path):
-    @test(library, limit=240, shows=f"{library}'s own tests pass in an image.")
+    @test(library, limit=480, shows=f"{library}'s own tests pass in an image.")
     def suite(context):
         options = ["--net", "user", "--mem", "256M"]
         if library in OPTIONS:
