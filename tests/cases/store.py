@@ -630,18 +630,35 @@ class Load:
         assert self.failure is None, self.failure
 
 
-def behind_a_proxy(context, form, count):
-    """So many machines behind a proxy, with two products; (machines, their TAPs)."""
+def behind_a_proxy(context, form, count, *words, files=(), options=()):
+    """So many machines with `words`, and two products, behind a proxy with `files`; (machines,
+    their TAPs)."""
     taps = [context.tap() for _ in range(count)]
     database(context, "0.0.0.0")()
-    machines = [start(context, form, tap, *notify(tap)) for tap in taps]
+    machines = [start(context, form, tap, *notify(tap), *words) for tap in taps]
     for machine in machines:
         machine.wait_line("the store is open")
-    proxy = context.soil(PROXY, SOCKETS, str(PROXY_PORT), *[f"http://{tap.guest}" for tap in taps])
+    backends = [f"http://{tap.guest}" for tap in taps]
+    proxy = context.soil(PROXY, SOCKETS, *files, str(PROXY_PORT), *backends, options=options)
     proxy.wait_line("the proxy is open")
     for name in ("one", "two"):
         office(context, taps[0].guest, "add", name, "100", str(MANY))
     return machines, taps
+
+
+@in_every_form(limit=120, forms=FORMS)
+def a_proxy_with_tls(context, form):
+    """Customers speak TLS with the proxy, and the cookies of a machine behind it are for TLS
+    alone."""
+    receiver(context)
+    folder = authority(context, "soil.test")
+    options = ["--mount", f"/tls=host:{folder}"]
+    files = ["--tls", "/tls/soil.test.pem", "/tls/soil.test.key"]
+    behind_a_proxy(context, form, 1, "--secure-cookies", files=files, options=options)
+    place = f"soil.test:{PROXY_PORT}"
+    trust = ["--cacert", f"{folder}/authority.pem", "--resolve", f"{place}:127.0.0.1"]
+    done = context.run("curl", "-sSi", *trust, f"https://{place}/api/session").stdout
+    assert " 200" in done and "set-cookie: __Host-session=" in done and "Secure" in done, done
 
 
 @in_every_form(limit=120, forms=FORMS)
