@@ -51,7 +51,12 @@ def guests(options, words, disks=(None, None)):
     ours, theirs = disks
     soil = qemu.soil(program, words, options.machine, disk=ours)
     linux = qemu.linux(
-        archive, modules(options.machine), words, options.machine, disk=theirs, mount=theirs and "ext4"
+        archive,
+        modules(options.machine),
+        words,
+        options.machine,
+        disk=theirs,
+        mount=theirs and "ext4",
     )
     linux[linux.index("-append") + 1] += " DEV=1"
     return soil, linux
@@ -113,7 +118,10 @@ def moved(line, mode, seconds):
 
 
 def vsock(options):
-    figures = [Figure("vsock_gbps", "Gbit/s", "higher"), Figure("vsock_in_gbps", "Gbit/s", "higher")]
+    figures = [
+        Figure("vsock_gbps", "Gbit/s", "higher"),
+        Figure("vsock_in_gbps", "Gbit/s", "higher"),
+    ]
     for figure, mode in zip(figures, ("give", "take")):
         both = guests(options, [mode, str(PORT)])
         for _ in range(options.pairs):

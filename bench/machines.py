@@ -90,9 +90,7 @@ def volume(path, files, size):
     peer.run("sfdisk", "-q", path, input=table.encode(), capture_output=True)
     at = f"{path}@@{FIRST * SECTOR}"
     blocks = str((size - FIRST * SECTOR) // 1024)
-    peer.run(
-        "mkfs.fat", f"--offset={FIRST}", "-h", str(FIRST), path, blocks, capture_output=True
-    )
+    peer.run("mkfs.fat", f"--offset={FIRST}", "-h", str(FIRST), path, blocks, capture_output=True)
     for name, source in files.items():
         *folders, _ = name.split("/")
         for depth in range(len(folders)):
@@ -123,9 +121,7 @@ def peer_bios(name, program, modules):
     path = peer.work(f"peer-{name}-bios.img")
     files = {"linux": kernel, "initrd": archive, "syslinux.cfg": written("syslinux.cfg", text)}
     volume(path, files, size_for(kernel, archive))
-    peer.run(
-        os.path.join(folder, "usr/bin/syslinux"), "--install", "-t", str(FIRST * SECTOR), path
-    )
+    peer.run(os.path.join(folder, "usr/bin/syslinux"), "--install", "-t", str(FIRST * SECTOR), path)
     with open(os.path.join(folder, "usr/lib/syslinux/mbr/mbr.bin"), "rb") as code:
         start = code.read(440)  # up to the partition table
     with open(path, "r+b") as file:

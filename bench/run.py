@@ -111,9 +111,20 @@ http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
 blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
-    processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + domains.ORDER
-    + secure.ORDER + display.ORDER + machines.ORDER + host.ORDER + resp.ORDER + database.ORDER
-    + cpu.ORDER + exits.ORDER + simulation.ORDER
+    processes.ORDER
+    + tcpip.ORDER
+    + storage.ORDER
+    + unmodified.ORDER
+    + domains.ORDER
+    + secure.ORDER
+    + display.ORDER
+    + machines.ORDER
+    + host.ORDER
+    + resp.ORDER
+    + database.ORDER
+    + cpu.ORDER
+    + exits.ORDER
+    + simulation.ORDER
 )
 
 
@@ -230,9 +241,9 @@ def write(results, machine):
         text = file.read()
     head, rest = text.split(BEGIN, 1)
     _, tail = rest.split(END, 1)
-    version = subprocess.run(
-        [qemu.QEMU, "--version"], capture_output=True, text=True
-    ).stdout.split("\n")[0]
+    version = subprocess.run([qemu.QEMU, "--version"], capture_output=True, text=True).stdout.split(
+        "\n"
+    )[0]
     note = (
         f"Last run {datetime.date.today()}, {machine}, {os.cpu_count()} cores, {version}, TCG,"
         f" kernel of the peer: {peer.kernel_version()}; {start.summary()}."

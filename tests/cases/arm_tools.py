@@ -25,7 +25,7 @@ def emulator(libvirt):
     """QEMU for libvirt: libvirt 9.0 gives a machine without ACPI an option that QEMU 9 lost."""
     path = libvirt.path("emulator")
     with open(path, "w", encoding="ascii") as file:
-        file.write('#!/bin/sh\nfor word; do\n  shift\n')
+        file.write("#!/bin/sh\nfor word; do\n  shift\n")
         file.write('  [ "$word" = -no-acpi ] || set -- "$@" "$word"\n')
         file.write('done\nexec qemu-system-aarch64 "$@"\n')
     os.chmod(path, 0o755)

@@ -63,7 +63,9 @@ def uploads(context, form):
     assert curl(*said, "--json", "{}") == "415"
     assert curl(*said, "-F", "text=" + "x" * 65537) == "413"
     assert curl(*said, *["-F", "a=b"] * 101) == "413"
-    assert curl(*said, "-H", "Content-Type: multipart/form-data; boundary=x", "-d", "--x--y") == "400"
+    assert (
+        curl(*said, "-H", "Content-Type: multipart/form-data; boundary=x", "-d", "--x--y") == "400"
+    )
 
 
 @in_every_form(limit=240, forms=("process", "microvm"))

@@ -39,9 +39,7 @@ def authority(context, form):
     disk = disk_with(context, {"zone.txt": ZONE.encode()})
     options = ["--disk", f"data={disk}", "--mount", "/zone=fat:data"]
     tap = context.tap(form)
-    child = context.soil(
-        PROGRAM, form, "example.org", "/zone/zone.txt", options=options, tap=tap
-    )
+    child = context.soil(PROGRAM, form, "example.org", "/zone/zone.txt", options=options, tap=tap)
     child.wait_line("authority for example.org.")
     # Unlike dig, the fuzzer never sends again.
     tap.wait_up()
@@ -167,7 +165,7 @@ def authority_is_fuzzed(context, form):
                     got = client.recv(4096)
                     assert got[2] & 0x80 and len(got) <= 1232, got
                     answers += 1
-                    if got[:2] == last[:2] and got[12:] [:13] == last[12:25]:
+                    if got[:2] == last[:2] and got[12:][:13] == last[12:25]:
                         break
     assert answers > 1000, answers
     for _ in range(100):

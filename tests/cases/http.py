@@ -275,7 +275,9 @@ def http_accounts(context, form):
     assert post("/log-in", *form_fields) == "in\n200"
     assert cookie() != before, "the identifier of before the log-in"
     assert curl("/user") == "ann\n200"
-    assert context.run("curl", "-sS", "-b", f"session={before}", url + "/user").stdout == "a guest\n"
+    assert (
+        context.run("curl", "-sS", "-b", f"session={before}", url + "/user").stdout == "a guest\n"
+    )
     assert [curl("/visits") for _ in range(3)] == ["1\n200", "2\n200", "3\n200"]
     assert post("/log-out", f"csrf={token}").endswith("403"), "the token of before the log-in"
     token = curl("/token").removesuffix("200")

@@ -263,7 +263,9 @@ def bochs_boots(context):
     """Bochs, whose machine and BIOS aren't QEMU's, boots a disk of `soil image` with processors of
     2003 and of 2020: the program prints, and powers the machine off."""
     if not (shutil.which("bochs") and os.path.exists("/usr/share/bochs/BIOS-bochs-latest")):
-        raise Skip("no second machine: install Debian's packages bochs, bochs-term, bochsbios, vgabios")
+        raise Skip(
+            "no second machine: install Debian's packages bochs, bochs-term, bochsbios, vgabios"
+        )
     path = made(context)
     cylinders = os.path.getsize(path) // (16 * 32 * SECTOR)
     for model in ("athlon64_clawhammer", "tigerlake"):

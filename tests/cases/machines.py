@@ -137,18 +137,14 @@ def stop_requests_are_sigterm(context):
     program without one ends with status 143."""
     for machine in MACHINES:
         for name, request in REQUESTS.items():
-            handles = Bare(
-                context, SIGNALS, machine, "term", devices=KEYBOARD[machine], name=name
-            )
+            handles = Bare(context, SIGNALS, machine, "term", devices=KEYBOARD[machine], name=name)
             handles.child.wait_line("ready")
             handles.listens()
             request(handles)
             _, text, _ = handles.ends()
             assert "asked to stop\nthe end\n" in text, f"{machine}, {name}:\n{text}"
             assert text.endswith("\nsoil: status 7\n"), f"{machine}, {name}:\n{text}"
-            leaves = Bare(
-                context, WAITS, machine, devices=KEYBOARD[machine], name=f"{name}-left"
-            )
+            leaves = Bare(context, WAITS, machine, devices=KEYBOARD[machine], name=f"{name}-left")
             leaves.child.wait_line("ready")
             leaves.listens()
             request(leaves)

@@ -457,7 +457,9 @@ def register_services():
             assert ignored in child.text, child.text
 
         one.__module__ = __name__
-        one.__doc__ = f"The answers of {service}'s metadata service, as cloud-init's tests have them."
+        one.__doc__ = (
+            f"The answers of {service}'s metadata service, as cloud-init's tests have them."
+        )
         test(f"service-{service}")(one)
 
 
@@ -540,5 +542,3 @@ def file_of_a_process(context):
     ):
         status, text = run(context, "process", path)
         assert status == 0 and expected in text and f"SOIL_METADATA: {path}" in text, text
-
-

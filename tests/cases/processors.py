@@ -523,7 +523,7 @@ def destinations(bare, machine):
     table = re.search(r"BAR1: 32 bit memory at (0x[0-9a-f]+)", disk)[1]
     words = bare.human(f"xp /8wx {table}")
     entries = [int(word, 16) for word in re.findall(r"0x[0-9a-f]{8}\b", words)][::4]
-    return [address >> 12 & 0xff for address in entries if address]
+    return [address >> 12 & 0xFF for address in entries if address]
 
 
 def a_disk(context):

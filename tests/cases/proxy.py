@@ -127,7 +127,9 @@ def proxy_to_nginx(context, form):
 
     _, host, ports = gateway(context, form, [start(8181), start(8182)])
     url = f"http://{host}:8000"
-    got = context.run("curl", "-sS", f"{url}/large", "-o", context.path("got"), "-w", "%{http_code}")
+    got = context.run(
+        "curl", "-sS", f"{url}/large", "-o", context.path("got"), "-w", "%{http_code}"
+    )
     assert got.stdout == "200", got
     with open(context.path("got"), "rb") as file:
         assert file.read() == MEGABYTE * 8
@@ -189,7 +191,9 @@ def proxy_and_slow_peers(context, form):
 
     def endless(connection, head):
         if b"GET /cut" in head:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+            )
             connection.close()
             return
         if b"GET /endless" not in head:
@@ -237,6 +241,7 @@ WEBSOCKET = (
 def proxy_serves_beside_slow_clients(context, form):
     """Tunnels without a byte, uploads that don't go on, and clients that read nothing, 110 of each,
     more than a backend's places: a request is answered beside them."""
+
     def serve(connection, head):
         if b"GET /ws" in head:
             connection.sendall(

@@ -206,7 +206,8 @@ def strangers(context, form):
         b"*1\r\n*1\r\n",
         b"*1\r\n$4\r\nPINGPING\r\n",
         # The words of a request together.
-        b"*3\r\n" + b"".join(b"$%d\r\n%s\r\n" % (REQUEST // 2, b"x" * (REQUEST // 2)) for _ in "12")
+        b"*3\r\n"
+        + b"".join(b"$%d\r\n%s\r\n" % (REQUEST // 2, b"x" * (REQUEST // 2)) for _ in "12")
         + b"$1\r\n",
         b"x" * 70000 + b"\r\n",
     ):
@@ -217,7 +218,12 @@ def strangers(context, form):
         assert client.ends(), text[:40]
         client.close()
     # The connection ends within a request.
-    for text in (b"*", b"*2\r\n$3\r\nGET\r\n$3", b"*2\r\n$3\r\nGET\r\n$3\r\nke", b"*1\r\n$900000\r\nx"):
+    for text in (
+        b"*",
+        b"*2\r\n$3\r\nGET\r\n$3",
+        b"*2\r\n$3\r\nGET\r\n$3\r\nke",
+        b"*1\r\n$900000\r\nx",
+    ):
         client = Client(host)
         client.send(text)
         client.socket.shutdown(socket.SHUT_WR)

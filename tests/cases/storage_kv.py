@@ -276,7 +276,9 @@ def kv_power_cuts_of_many_tasks(context):
 def kv_no_flush_succeeds(context):
     """A disk whose flushes all fail: each of sixteen tasks that share a sync has its error."""
     options = ["--disk", f"data={fat_disk(context)}", "--qemu", faulty.failing_flush(context)]
-    status, output = outcome(context.soil(PROGRAM, "microvm", "try", "16", options=options), context)
+    status, output = outcome(
+        context.soil(PROGRAM, "microvm", "try", "16", options=options), context
+    )
     failed = [line for line in output.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 16 and "set" not in output.splitlines(), (status, output)
 

@@ -15,7 +15,12 @@ from harness.runner import test
 
 PROGRAM = "tests/programs/vsock/sockets.exe"
 LINUX = "tests/programs/vsock/sockets_linux.exe"
-MODULES = ["vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "vsock_loopback"]
+MODULES = [
+    "vsock",
+    "vmw_vsock_virtio_transport_common",
+    "vmw_vsock_virtio_transport",
+    "vsock_loopback",
+]
 PORT = 1024
 SIZE = 4 << 20
 VISITED = ("echo true", "take true", "give true", "connections 100")
@@ -258,9 +263,13 @@ def machines_without_a_device(context):
     if not os.path.exists("/dev/vhost-vsock"):
         cases.append((["--vsock", "3"], "modprobe vhost_vsock"))
     for options, text in cases:
-        status, output = outcome(context.soil(PROGRAM, "microvm", "local", options=options), context)
+        status, output = outcome(
+            context.soil(PROGRAM, "microvm", "local", options=options), context
+        )
         assert status != 0 and text in output, output
-    status, output = outcome(context.soil(PROGRAM, "process", "local", options=["--vsock", "3"]), context)
+    status, output = outcome(
+        context.soil(PROGRAM, "process", "local", options=["--vsock", "3"]), context
+    )
     assert status != 0 and "--vsock is for images" in output, output
 
 

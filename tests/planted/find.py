@@ -31,9 +31,7 @@ def build(folder, patch):
     (folder / "dune-project").write_text("(lang dune 3.17)\n")
     if patch is not None:
         with open(patch, encoding="utf-8") as text:
-            subprocess.run(
-                ["patch", "-p1", "--batch", "--quiet"], cwd=copy, stdin=text, check=True
-            )
+            subprocess.run(["patch", "-p1", "--batch", "--quiet"], cwd=copy, stdin=text, check=True)
     # Without its rule, which simulates at once; and the build's warnings are no errors.
     test = copy / "simulation/dune"
     test.write_text(test.read_text(encoding="utf-8").split("(rule")[0])
@@ -76,16 +74,12 @@ def main():
     options = parser.parse_args()
     patches = sorted((EXAMPLE / "bugs").glob("*.patch"))
     if options.patches:
-        patches = [
-            patch for patch in patches if patch.name.split("-")[0] in options.patches
-        ]
+        patches = [patch for patch in patches if patch.name.split("-")[0] in options.patches]
     lines = ["| mistake | seeds | failed check |", "|---|---|---|"]
     found = 0
     for patch in patches:
         with tempfile.TemporaryDirectory() as folder:
-            failure = first_failure(
-                build(pathlib.Path(folder), patch), options.seeds, options.jobs
-            )
+            failure = first_failure(build(pathlib.Path(folder), patch), options.seeds, options.jobs)
         found += failure is not None
         seed, check = failure or (f"more than {options.seeds}", "")
         lines.append(f"| {patch.stem} | {seed} | {check} |")

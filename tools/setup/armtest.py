@@ -94,9 +94,10 @@ def missing():
     if packages:
         yield f"apt-get install {' '.join(packages)}"
     words = ["rustc", "--print", "target-libdir", "--target", TARGET]
-    folder = shutil.which("rustc") and subprocess.run(
-        words, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    folder = (
+        shutil.which("rustc")
+        and subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    )
     if not folder or not os.path.isdir(folder):
         yield f"rustup target add {TARGET}"
 
