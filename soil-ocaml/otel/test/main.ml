@@ -2,6 +2,7 @@ let () =
   Alcotest.run "soil.otel"
     [
       ("context", Test_context.tests);
+      ("spans", Test_spans.tests);
       ("export", Test_export.tests);
       ("http", Test_http.tests);
       ("grpc", Test_grpc.tests);
