@@ -117,7 +117,7 @@ def cross(processor):
 def check_glibc(path):
     """A program that was linked on a newer system may ask for that one's glibc."""
     found = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", output("readelf", "-VW", path))
-    newest = max(tuple(map(int, version)) for version in found)
+    newest = max((tuple(map(int, version)) for version in found), default=(0, 0))
     if newest > GLIBC:
         sys.exit(
             "error: {} needs glibc {}.{}, and the archive is for {}.{}: have kernel/cargo.sh link "
