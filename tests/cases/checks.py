@@ -7,6 +7,7 @@ from harness.context import ROOT, Skip
 from harness.runner import test
 
 CHECK = "tools/setup/check.py"
+RESOLVE = "tools/setup/resolve.py"
 
 
 def git(context, folder, *words):
@@ -55,7 +56,8 @@ def make_check_takes_what_changed(context):
     start = git(context, folder, "rev-parse", "HEAD").strip()
     add(folder, "net/README.md", "docs/GLOSSARY.md")
     found, first, beyond = steps(context, folder, start)
-    names = ["flaky tests", "words", "paths in documents", "versions of a release"]
+    lists = "libraries of make run, examples, templates"
+    names = ["flaky tests", "words", "paths in documents", "versions of a release", lists]
     assert list(found) == names, found
     assert first == f"2 files differ from {start}", first
     assert "make test" in beyond and "docs" in beyond, beyond
@@ -107,6 +109,32 @@ def make_check_names_files_that_pages_name_and_that_are_missing(context):
     done = context.run(paths, page, check=False)
     found = [line.split(" is missing")[0].removeprefix(page) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and found == [":1: lib.rs", ":1: src/lib.rs"], done
+
+
+@test(limit=120)
+def make_check_finds_libraries_that_make_run_lacks(context):
+    """Names an example's default target, and an example's or a template's program, that needs an
+    OCaml library beyond those of `make run` and of its page."""
+    folder = clone(context, "clone")
+    shutil.copy(os.path.join(ROOT, RESOLVE), os.path.join(folder, RESOLVE))
+    edits = (
+        ("examples/replicated/dune", "(alias default)", "(alias none)"),
+        ("examples/echo/dune", "(libraries ", "(libraries lwt.unix qcheck-core "),
+        ("examples/cluster/README.md", "libpgocaml-ocaml-dev", "it"),
+        ("tools/templates/tcp/dune", "(libraries ", "(libraries zarith "),
+    )
+    for path, old, new in edits:
+        with open(os.path.join(folder, path), encoding="utf-8") as file:
+            text = file.read()
+        assert old in text, path
+        with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
+            file.write(text.replace(old, new))
+    done = context.run(os.path.join(folder, RESOLVE), check=False)
+    lines = done.stdout.splitlines()
+    found = [line.split()[-1] for line in lines if line.startswith("FAILED ")]
+    assert found == ["run", "tools/templates/tcp", "examples/cluster", "examples/echo"], done
+    assert 'Library "alcotest" not found' in done.stdout, done
+    assert done.returncode == 1 and lines[-1] == "0 passed, 4 failed", done
 
 
 @test()

@@ -22,6 +22,8 @@ LINTED = "RUSTC_WORKSPACE_WRAPPER=clippy-driver"
 # The parts of a crate's folder that cargo compiles or the tests read.
 CARGO = ("src/", "tests/", "examples/", "proptest-regressions/", "build.rs", "Cargo.toml")
 OCAML = (".ml", ".mli", ".mll", ".mly", ".t", ".mld", "dune", ".c", ".h")
+# They list packages of OCaml.
+LISTS = ("tools/setup/packages.sh", "tools/setup/resolve.py", "README.md", ".opam")
 # OCaml folders whose tests are unit tests. dune repeats no test whose inputs are unchanged.
 TESTED = ("soil-ocaml", "tools/templates", "docs/code")
 # Only end-to-end tests and set-up's own tests check these.
@@ -97,6 +99,8 @@ def steps(paths):
     if {"Cargo.toml", "Cargo.lock", "deny.toml"} & set(paths):
         yield "crates: licences, sources", ["tools/setup/crates.py", "check"]
     ocaml = [path for path in paths if path.endswith(OCAML)]
+    if ocaml or {path for path in paths if path.endswith(LISTS)}:
+        yield "libraries of make run, examples, templates", ["tools/setup/resolve.py"]
     if ocaml:
         yield "dune @fmt", ["dune", "build", "@_build/default/fmt"]
     if own:

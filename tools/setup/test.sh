@@ -139,8 +139,6 @@ under_kvm() {
 
 if [ -n "$second" ]; then
   step 'build' tools/setup/build.sh --all
-  # `make run` needs no package of the tests; those in a folder of their own are on this path.
-  step 'examples, without the packages of tests' env -u OCAMLPATH dune build @examples/default
   # Each version of ocamlformat formats some lines differently.
   wanted=$(sed -n 's/^version *= *//p' .ocamlformat)
   found=$(ocamlformat --version)
@@ -183,6 +181,7 @@ fi
 step 'tests that failed and passed again' tests/harness/flaky.py check
 step 'words' tools/setup/words.py
 step 'paths in documents' tools/setup/paths.py
+step 'libraries of make run, examples, templates' tools/setup/resolve.py
 step 'versions of a release' tools/setup/release.sh --check
 step 'cargo fmt' cargo fmt --all --check
 cargo deny --version >/dev/null 2>&1 || leave_out 'deny.toml and advisories: cargo-deny is missing: cargo install cargo-deny'
