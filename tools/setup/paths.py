@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """paths.py [PAGE…]: lists the missing files that pages name in backticks, by page and line; without
 arguments of all pages. A name is the whole path from the repository's root or from the page's
-folder. A part of `make check` and `make test`."""
+folder. Of the code index also the functions and types, in parentheses behind a file, that it doesn't
+define. A part of `make check` and `make test`."""
 
 import os
 import re
@@ -10,6 +11,11 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NAME = re.compile(r"`([\w-][\w./-]*\.(?:c|h|md|mld|ml|mli|mll|py|rs|sh))`")
+INDEX = "code-index.md"
+# A file of the code index, or the parentheses behind one.
+INDEXED = re.compile(r"`([\w./-]+\.(?:rs|mli?|c|py|sh))`|\((`[^()]*)\)")
+WORD = re.compile(r"`(\w+)`")
+DEFINES = r"\b(?:fn|macro_rules!|struct|enum|trait|type|mod|const|static|let|let rec|and|val|external|def)\s+%s\b"
 # Files of readers, and of other projects.
 OTHERS = {
     "config.ml",
@@ -44,6 +50,22 @@ def missing(page):
                     yield number, name
 
 
+def undefined(page):
+    """(line number, file, name) of what the code index names and the file doesn't define."""
+    with open(os.path.join(ROOT, page), encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    for number, line in enumerate(lines, 1):
+        source = text = ""
+        for path, parentheses in INDEXED.findall(line):
+            if path and os.path.isfile(os.path.join(ROOT, path)):
+                source = path
+                with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+                    text = file.read()
+            for name in WORD.findall(parentheses) if source else ():
+                if not re.search(DEFINES % name, text):
+                    yield number, source, name
+
+
 def main():
     pages = [page for page in sys.argv[1:] if page.endswith(".md")]
     wrong = 0
@@ -51,6 +73,9 @@ def main():
         for number, name in missing(page):
             wrong += 1
             print(f"{page}:{number}: {name} is missing: write the path from the root or from here")
+        for number, source, name in undefined(page) if page.endswith(INDEX) else ():
+            wrong += 1
+            print(f"{page}:{number}: {source} doesn't define {name}: name what does the work now")
     return 1 if wrong else 0
 
 
