@@ -9,6 +9,8 @@
 PREFIX ?= /usr/local
 PORT ?= 8080
 SETUP := tools/setup/setup.sh
+# Each part of a target says its name and how long it took.
+PHASE := tools/setup/phase.sh
 
 # Rust may be in ~/.cargo/bin without being on PATH; an OCaml or Rust that is too old is left alone,
 # another one goes before it.
@@ -28,13 +30,13 @@ unsetup: ## take back the package sources that set-up added (root)
 	@$(SETUP) remove
 
 ready-run ready-test ready-bench ready-doc: ready-%:
-	@$(SETUP) ensure $*
+	@$(PHASE) 'set-up: packages, Rust' $(SETUP) ensure $*
 
 build: ready-run ## the libraries, the examples in both forms, the soil command
-	@$(use_tools); exec tools/setup/build.sh
+	@$(use_tools); exec $(PHASE) 'build: the kernel, the libraries, the examples in both forms' tools/setup/build.sh
 
 run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=1: fetch, compare, exit)
-	@PORT='$(PORT)' CHECK='$(CHECK)' exec tools/setup/website.sh
+	@PORT='$(PORT)' CHECK='$(CHECK)' exec $(if $(CHECK),$(PHASE) 'check: the website in both forms') tools/setup/website.sh
 
 check: ready-test ## formatters, linters and unit tests of what changed against origin/main (BASE=COMMIT)
 	@$(use_tools); BASE='$(BASE)' tools/setup/check.py

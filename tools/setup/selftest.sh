@@ -83,6 +83,24 @@ for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$scr
 # In a folder that users share another may be first, with a link through which root would write.
 check 'nothing has a fixed name in a shared folder' '' "$(grep -rnE '(^|[^A-Za-z0-9_.])(/var)?/tmp/[A-Za-z]|/dev/shm/[A-Za-z]|:-/tmp}/' Makefile tools/setup tools/src tools/tests bench/*.py tests/harness docs examples | grep -v selftest)"
 
+# A failed build ends with what failed, and what mends it.
+mkdir "$work/failing"
+printf '#!/bin/sh\n' >"$work/failing/cargo"
+cat >"$work/failing/dune" <<'END'
+#!/bin/sh
+printf 'File "examples/a/dune", line 6, characters 48-56:\n6 | (libraries b)\nError: Library "b" not found.\n-> required by alias a\n' >&2
+exit 1
+END
+chmod +x "$work/failing/cargo" "$work/failing/dune"
+check 'the last line of a failed build' 'build failed: examples/a/dune:6: Error: Library "b" not found; to mend it: install its package (tools/setup/setup.sh ensure run as root), then run  make build' \
+  "$(PATH="$work/failing:$PATH" tools/setup/phase.sh building tools/setup/build.sh 2>&1 | tail -n 1)"
+check 'its status' 1 "$(PATH="$work/failing:$PATH" tools/setup/phase.sh building tools/setup/build.sh >/dev/null 2>&1; echo $?)"
+printf '#!/bin/sh\necho "error: failed to download b: Could not resolve host" >&2\nexit 101\n' >"$work/failing/cargo"
+check 'the last line without a network' 'cargo fetch failed: error: failed to download b: Could not resolve host; to mend it: check the network, then run  make build' \
+  "$(PATH="$work/failing:$PATH" tools/setup/build.sh 2>&1 | tail -n 1)"
+check 'a part says how long it took' '== a part
+-- a part: N s' "$(tools/setup/phase.sh 'a part' true | sed 's/: [0-9]* s/: N s/')"
+
 # Installed in its own folder, Soil is found, builds a new project without Rust, in both forms, and
 # leaves nothing behind.
 prefix=$work/prefix

@@ -79,4 +79,4 @@ check_form() {
 
 check_form soil
 check_form default
-counts
+counts || fail "the website's check failed; the lines above say where, $work/console what its program printed"
