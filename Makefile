@@ -1,10 +1,10 @@
 # The one entry. `make run` and `make test` install what they need on Debian 12, 13 and testing (as
 # root; otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit),
 # PORT (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end
-# tests), BASE=COMMIT (check), TO and URL (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
+# tests), BASE=COMMIT (check), TO, SIGN and URL (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
 # ARCH=aarch64 (bench).
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long bench prove build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
+.PHONY: help run check test test-all test-rest test-long bench prove build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
 PREFIX ?= /usr/local
 PORT ?= 8080
@@ -41,10 +41,16 @@ run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=
 check: ready-test ## formatters, linters and unit tests of what changed against origin/main (BASE=COMMIT)
 	@$(use_tools); BASE='$(BASE)' tools/setup/check.py
 
-test: ready-test ## everything that CI runs, about fifteen minutes
+test: ready-test ## the tests of a change: all unit tests, and the end-to-end tests that notice most
 	@$(use_tools); ONLY="$(ONLY)" tools/setup/test.sh
 
-test-long: ready-test ## make test and the long runs
+test-all: ready-test ## make test, and the other tests; CI runs them
+	@$(use_tools); tools/setup/test.sh --all
+
+test-rest: ready-test ## what make test-all has beyond make test
+	@$(use_tools); tools/setup/test.sh --rest
+
+test-long: ready-test ## make test-all and the long runs
 	@$(use_tools); ONLY='$(ONLY)' tools/setup/test.sh --long
 
 bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write and draw bench/results
@@ -62,7 +68,7 @@ fmt: ready-test ## format Rust, OCaml and Python
 	@$(use_tools); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt
 	@if command -v ruff >/dev/null; then ruff format -q .; else echo "left out: Python: ruff is missing; install it: pipx install ruff"; fi
 
-release: ready-test ## TO=FOLDER: after make test, the archive, the prebuilt ones, the bill of materials, digests, the tag's message (URL=ADDRESS)
+release: ready-test ## TO=FOLDER SIGN=KEY: after make test-all, the archive, the prebuilt ones, the bill of materials, digests, the tag's message (URL=ADDRESS)
 	@$(use_tools); exec tools/setup/release.sh "$(TO)" $(if $(URL),"$(URL)")
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if given

@@ -100,7 +100,8 @@ def make_check_names_words_that_have_a_better_one(context):
 
 @test()
 def make_check_names_files_that_pages_name_and_that_are_missing(context):
-    """Names are from the root or from the page's folder, whole, and not in code blocks."""
+    """Names are from the root or from the page's folder, whole, and not in code blocks. The code
+    index also names functions, which its files have to define."""
     page = context.path("page.md")
     paths = os.path.join(ROOT, "tools/setup/paths.py")
     with open(page, "w", encoding="utf-8") as file:
@@ -109,6 +110,14 @@ def make_check_names_files_that_pages_name_and_that_are_missing(context):
     done = context.run(paths, page, check=False)
     found = [line.split(" is missing")[0].removeprefix(page) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and found == [":1: lib.rs", ":1: src/lib.rs"], done
+    index = context.path("code-index.md")
+    with open(index, "w", encoding="utf-8") as file:
+        file.write(
+            "| it | `sync/src/mutex.rs` (`level`, `wake`: late), `sync/src/lib.rs`, both (a) |\n"
+        )
+    done = context.run(paths, index, check=False)
+    wanted = ":1: sync/src/mutex.rs doesn't define wake: name what does the work now\n"
+    assert done.returncode == 1 and done.stdout.removeprefix(index) == wanted, done
 
 
 @test(limit=120)
@@ -153,3 +162,45 @@ def make_check_finds_a_commit_to_compare_with(context):
         os.path.join(folder, CHECK), env={**os.environ, "BASE": "nothing"}, check=False
     )
     assert done.returncode == 1 and "BASE=nothing" in done.stderr, done
+
+
+@test()
+def tests_load_the_environment_of_set_up(context):
+    """`tests/run.py` by hand finds the libraries that set-up has unpacked, whatever the shell's
+    variables are."""
+    wanted = context.run(
+        "sh",
+        "-c",
+        'unset OCAMLPATH; eval "$(tools/setup/setup.sh environment)"; echo "$OCAMLPATH"',
+        cwd=ROOT,
+    )
+    stand_ins, found = context.path("stand-ins"), context.path("found")
+    os.mkdir(stand_ins)
+    with open(os.path.join(stand_ins, "dune"), "w", encoding="utf-8") as file:
+        file.write(f'#!/bin/sh\necho "$OCAMLPATH" >{found}\nexit 1\n')
+    os.chmod(os.path.join(stand_ins, "dune"), 0o755)
+    environment = {**os.environ, "PATH": f"{stand_ins}:{os.environ['PATH']}"}
+    for name in ("OCAMLPATH", "SOIL_TEST_ENVIRONMENT", "SOIL_TEST_SANDBOX"):
+        environment.pop(name, None)
+    words = os.path.join(ROOT, "tests/run.py"), "--build"
+    done = context.run(*words, env=environment, check=False)
+    assert "the programs don't build" in done.stderr, done
+    with open(found, encoding="utf-8") as file:
+        assert file.read() == wanted.stdout, (done, wanted)
+
+
+@test()
+def complete_runs_go_on_without_namespaces(context):
+    """In a container with an engine's default privileges a complete run skips, by name, the tests
+    that need a network of their own; a run by name says what is missing."""
+    names = "programs/hello-process", "network/tcp-echo-process"
+    words = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+    words += [os.path.join(ROOT, "tests/run.py"), "--no-build", "--jobs=1", *names]
+    environment = {**os.environ}
+    environment.pop("SOIL_TEST_SANDBOX")
+    done = context.run(*words, "--again", env=environment)
+    found = [line.split(maxsplit=2)[:2] for line in done.stdout.splitlines()[:-1]]
+    assert sorted(found) == [["ok", names[0]], ["skipped", names[1]]], done
+    assert done.stdout.splitlines()[-1].startswith("1 passed, 0 failed, 1 skipped"), done
+    done = context.run(*words, env=environment, check=False)
+    assert done.returncode == 2 and "namespaces cannot be made here" in done.stderr, done

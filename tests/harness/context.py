@@ -10,7 +10,7 @@ import stat
 import subprocess
 import time
 
-from harness import flaky, kvm
+from harness import flaky, kvm, sandbox
 from harness.console import Child
 from harness.tap import Tap
 
@@ -189,6 +189,8 @@ class Context:
 
     def tap(self, form=None):
         """A new TAP with a subnet of its own, or what is in its place in this form."""
+        if sandbox.MISSING:
+            raise Skip(f"it needs a TAP: {sandbox.MISSING}")
         if form == SOCKETS:
             return Loopback()
         tap = Tap(self._next_tap)

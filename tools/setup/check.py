@@ -138,7 +138,7 @@ def main():
         if "--list" not in sys.argv and subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(name)
     if beyond := sorted({path.split("/")[0] for path in paths if BEYOND.match(path)}):
-        print(f"\nnot shown by this, but by make test: what changed in {', '.join(beyond)}")
+        print(f"\nnot shown by this, but by make test-all: what changed in {', '.join(beyond)}")
     print(f"failed: {', '.join(failed)}" if failed else "make check: passed")
     return 1 if failed else 0
 

@@ -51,7 +51,7 @@ system_run="$system_build $system_machine curl ca-certificates git"
 # Peers and checkers of the end-to-end tests, and the C libraries of ocaml_unpacked. gnuplot draws
 # the benchmarks' results (4 packages of 1 MB; matplotlib: 54 of 74 MB). Windows of processes are
 # TigerVNC's, those of machines QEMU's own.
-system_test="g++ python3 python3-scapy python3-prometheus-client python3-grpcio protobuf-compiler nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk nghttp2-client cpio lz4 xz-utils zstd kmod socat strace linux-perf gdb gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev mdbook opam rsync postgresql xvfb xdotool libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients tigervnc-viewer qemu-system-gui $firmware sbsigntool qemu-utils gdisk cloud-image-utils genisoimage xorriso bochs bochs-term bochsbios vgabios haproxy bind9-dnsutils redis-tools skopeo umoci crun chromium"
+system_test="g++ python3 python3-scapy python3-prometheus-client python3-grpcio protobuf-compiler nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk nghttp2-client cpio lz4 xz-utils zstd kmod socat strace linux-perf gdb gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev mdbook opam rsync openssh-client debootstrap postgresql xvfb xdotool libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients tigervnc-viewer qemu-system-gui $firmware sbsigntool qemu-utils gdisk cloud-image-utils genisoimage xorriso bochs bochs-term bochsbios vgabios haproxy bind9-dnsutils redis-tools skopeo umoci crun chromium"
 # DRM's headers, for the peer of the displays.
 system_bench="libdrm-dev"
 # Compilers for arm64 and a machine with it, on other machines.
