@@ -83,6 +83,26 @@ for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$scr
 # In a folder that users share another may be first, with a link through which root would write.
 check 'nothing has a fixed name in a shared folder' '' "$(grep -rnE '(^|[^A-Za-z0-9_.])(/var)?/tmp/[A-Za-z]|/dev/shm/[A-Za-z]|:-/tmp}/' Makefile tools/setup tools/src tools/tests bench/*.py tests/harness docs examples | grep -v selftest)"
 
+# A release's digests are signed; a release that somebody changed is refused.
+ssh-keygen -q -t ed25519 -N '' -f "$work/key"
+ssh-keygen -q -t ed25519 -N '' -f "$work/another"
+echo "maintainer namespaces=\"soil-release\" $(cat "$work/key.pub")" >"$work/signers"
+mkdir "$work/release"
+echo archive >"$work/release/soil.tbz"
+(cd "$work/release" && sha256sum soil.tbz >SHA256SUMS)
+# release WORDS…: the last line.
+release() { SIGNERS=$work/signers tools/setup/release.sh "$@" 2>&1 | tail -n 1 | sed "s|$work/||g; s/: .*//"; }
+check 'digests are signed' 'signed by maintainer' "$(SIGN=$work/key release --sign "$work/release")"
+check 'a signed release' 'signed by maintainer' "$(release --verify "$work/release")"
+echo changed >"$work/release/soil.tbz"
+check 'a release with another file' release "$(release --verify "$work/release")"
+check 'its status' 1 "$(SIGNERS=$work/signers tools/setup/release.sh --verify "$work/release" >/dev/null 2>&1; echo $?)"
+(cd "$work/release" && sha256sum soil.tbz >SHA256SUMS)
+check 'a release with other digests' 1 "$(SIGNERS=$work/signers tools/setup/release.sh --verify "$work/release" >/dev/null 2>&1; echo $?)"
+rm "$work/release/SHA256SUMS.sig"
+check 'digests that another key signed' 1 "$(SIGN=$work/another SIGNERS=$work/signers tools/setup/release.sh --sign "$work/release" >/dev/null 2>&1; echo $?)"
+check 'a release without a key' 1 "$(SIGN='' SIGNERS=$work/signers tools/setup/release.sh --sign "$work/release" >/dev/null 2>&1; echo $?)"
+
 # A failed build ends with what failed, and what mends it.
 mkdir "$work/failing"
 printf '#!/bin/sh\n' >"$work/failing/cargo"
