@@ -73,7 +73,7 @@ def table(results):
                 ratio += f" ({min(ratios):.2f}–{max(ratios):.2f}, {len(ratios)})"
         lines.append(
             f"| `{each['name']}` | {each['unit']} | {each['better']} | {shown(each['soil'])} |"
-            f" {shown(each['peer'])} | {ratio} | {each.get('date', '–')} |"
+            f" {shown(each['peer'])} | {ratio} | {each['date']} {each['commit']} |"
         )
     return lines
 

@@ -206,10 +206,10 @@ def omitted(name):
     return exits.missing() if name in exits.GROUPS else None
 
 
-def merged(stored, new, asked, whole, today):
+def merged(stored, new, asked, whole, run):
     """The stored results, updated with those of this run. `asked` has, by the name of each group of
     the run, the return value of `measured`; a figure that the run should have and lacks becomes
-    missing. A `whole` run should have all figures."""
+    missing. A `whole` run should have all figures. `run` has the run's date and commit."""
     found = {each["name"]: each for each in stored}
     known = {each["name"]: each for _, without, _ in asked.values() for each in without} | found
     groups = {name: each.get("group") for name, each in found.items()}
@@ -219,9 +219,16 @@ def merged(stored, new, asked, whole, today):
         if whole or group in asked:
             _, _, reason = asked.get(group, ([], [], None))
             found[name] = measure.missing(known[name], reason or "the run had none")
-            found[name] |= {"date": today, **({"group": group} if group else {})}
+            found[name] |= {**run, **({"group": group} if group else {})}
     found |= {each["name"]: each for each in new}
     return sorted(found.values(), key=lambda each: ORDER.index(each["name"]))
+
+
+def commit():
+    """The commit that is measured; with + where files differ from it."""
+    words = ["git", "describe", "--always", "--abbrev=8", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    return done.stdout.strip() or "no repository"
 
 
 def stored():
@@ -270,7 +277,7 @@ def main():
     console.raise_priority(-20)  # both sides alike: less disturbance from other load on the machine
     results = []
     asked = {}
-    today = str(datetime.date.today())
+    run = {"date": str(datetime.date.today()), "commit": commit()}
     for name, group in GROUPS.items():
         if options.only and name not in options.only:
             continue
@@ -280,13 +287,13 @@ def main():
             continue
         asked[name] = measured(name, group, options)
         for result in asked[name][0]:
-            result |= {"group": name, "date": today}
+            result |= {"group": name, **run}
             results.append(result)
             print("\n".join(measure.table([result])[2:]), flush=True)
         # After each group, so that an interrupted run keeps its measurements.
-        write(merged(stored(), results, asked, False, today), options.machine)
+        write(merged(stored(), results, asked, False, run), options.machine)
     print(start.summary(), flush=True)
-    results = merged(stored(), results, asked, not options.only, today)
+    results = merged(stored(), results, asked, not options.only, run)
     write(results, options.machine)
     if not target.FOREIGN:
         draw(results)

@@ -18,6 +18,8 @@ import qemu  # noqa: E402
 import run  # noqa: E402
 import start  # noqa: E402
 
+RUN = {"date": "2026-11-25", "commit": "abc"}
+
 
 def guest(context, kind, script):
     """The words of a guest that is a script; -initrd marks it as the peer."""
@@ -139,7 +141,7 @@ def a_run_without_a_figure_says_so(_):
     }
     assert asked["boot"][2] == "TimeoutError: no line with begin", asked
     new = [result("blk_rand_read_iops", 7.0, group="blk", date="2026-11-24")]
-    rows = {each["name"]: each for each in run.merged(stored, new, asked, False, "2026-11-25")}
+    rows = {each["name"]: each for each in run.merged(stored, new, asked, False, RUN)}
     missing = {name: each.get("missing") for name, each in rows.items()}
     assert missing == {
         "boot_first_line_ms": "TimeoutError: no line with begin",
@@ -149,7 +151,9 @@ def a_run_without_a_figure_says_so(_):
         "blk_rand_read_iops": None,
         "compute_ratio": None,
     }, missing
-    whole = run.merged(stored, new, {"blk": (new, [], None)}, True, "2026-11-25")
+    assert rows["tcp_rtt_us_p50"].items() >= RUN.items(), rows["tcp_rtt_us_p50"]
+    assert measure.table([rows["tcp_rtt_us_p50"]])[-1].endswith(" | 2026-11-25 abc |"), rows
+    whole = run.merged(stored, new, {"blk": (new, [], None)}, True, RUN)
     without = [each["name"] for each in whole if "missing" in each]
     assert without == [each["name"] for each in whole if each["name"] != "blk_rand_read_iops"]
 
