@@ -1,7 +1,7 @@
 #!/bin/sh
 # release.sh --check        the version is the same in every file that has one, and the packages name
 #                           no site of a reserved domain (RFC 2606); quick, without network
-# release.sh FOLDER [URL]   a release from a clean tree, with all of `make test-all`: writes to FOLDER the
+# release.sh FOLDER [URL]   a release from a clean tree, after `make test-all`: writes to FOLDER the
 #                           archive with its packages for opam (archive.py), the prebuilt archives of
 #                           this machine's processor and of arm64 (prebuilt.py), the bill of materials
 #                           (sbom.py), SHA256SUMS with its signature by the SSH key SIGN, and the
