@@ -164,24 +164,32 @@ let of_string text =
 
 let is_frequent cron = cron.is_frequent
 
+(* Offsets differ by less. *)
+let longest_shift = 53 * 3600
+
+(* The end of the local times that clocks have shown before the period [p]. *)
+let shown zone (p : Zone.period) =
+  let rec search latest (q : Zone.period) =
+    if q.from <= p.from - longest_shift then latest
+    else search (max latest (q.from + q.before)) (Zone.period zone (q.from - 1))
+  in
+  if p.from = min_int then min_int else search min_int p
+
 (* The first time of a period that is at least [from], which is in it. *)
-let in_period cron (p : Zone.period) from =
-  let is_gap = p.offset > p.before and is_overlap = p.offset < p.before in
-  let skipped () = first cron ~from:(p.from + p.before) ~until:(p.from + p.offset) in
-  if (not cron.is_frequent) && is_gap && from <= p.from && skipped () <> None then Some p.from
+let in_period zone cron (p : Zone.period) from =
+  let shown = if cron.is_frequent then min_int else shown zone p in
+  let skipped () = first cron ~from:shown ~until:(p.from + p.offset) in
+  if shown > min_int && from = p.from && skipped () <> None then Some p.from
   else
-    let local = from + p.offset in
-    let from =
-      if is_overlap && not cron.is_frequent then max local (p.from + p.before) else local
-    in
+    let local = max (from + p.offset) shown in
     let until = if p.until = max_int then from + cycle else p.until + p.offset in
-    Option.map (fun at -> at - p.offset) (first cron ~from ~until)
+    Option.map (fun at -> at - p.offset) (first cron ~from:local ~until)
 
 let next zone cron ~after =
   let start = int_of_float (Float.floor after) + 1 in
   let rec search from =
     let p = Zone.period zone from in
-    match in_period cron p from with
+    match in_period zone cron p from with
     | Some at -> Some (float at)
     | None -> if p.until = max_int || p.until > start + cycle then None else search p.until
   in

@@ -50,24 +50,47 @@ let changes_in year = function
       let start = (at start standard, summer) and stop = (at stop summer, standard) in
       if fst start < fst stop then [ start; stop ] else [ stop; start ]
 
-let offset_before = function
-  | Fixed offset -> offset
-  | Changes { standard; summer; start; stop } ->
-      (* In January, of the year before those of {!by_rule}. *)
-      if day_in 2001 start.day < day_in 2001 stop.day then standard else summer
-
-let by_rule rule time =
-  let year, _, _ = Soil.Private.date (floor_div time day) in
-  let changes = List.concat_map (fun n -> changes_in (year + n) rule) [ -2; -1; 0; 1; 2 ] in
-  let changes = List.stable_sort (fun (a, _) (b, _) -> Int.compare a b) changes in
-  let rec find period = function
-    | (at, offset) :: rest when at <= time ->
-        find { from = at; until = max_int; offset; before = period.offset } rest
-    | (at, _) :: _ -> { period with until = at }
-    | [] -> period
+(* The changes of the years, the last one first. One that isn't before a change of a later year has
+   no effect: daylight saving that ends when the next year's begins is permanent. *)
+let changes rule ~first ~last =
+  let rec before at = function
+    | (_, other, _) :: rest when other >= at -> before at rest
+    | changes -> changes
   in
-  let offset = offset_before rule in
-  find { from = min_int; until = max_int; offset; before = offset } changes
+  let add year changes (at, offset) = (year, at, offset) :: before at changes in
+  let rec years year changes =
+    if year > last then changes
+    else years (year + 1) (List.fold_left (add year) changes (changes_in year rule))
+  in
+  years first []
+
+(* All years repeat after 400. *)
+let simplified rule =
+  match changes rule ~first:2000 ~last:2400 with
+  | (_, _, offset) :: rest when List.for_all (fun (_, _, other) -> other = offset) rest ->
+      Fixed offset
+  | _ -> rule
+
+(* The changes of the last year aren't known to have an effect. Some rules change only in leap years,
+   at most eight years apart. *)
+let rec by_rule ?(years = 2) rule time =
+  match rule with
+  | Fixed offset -> { from = min_int; until = max_int; offset; before = offset }
+  | Changes { standard; _ } ->
+      let year, _, _ = Soil.Private.date (floor_div time day) in
+      let last = year + years in
+      let rec find period = function
+        | (_, _, offset) :: rest when offset = period.offset -> find period rest
+        | (_, at, offset) :: rest when at <= time ->
+            find { from = at; until = max_int; offset; before = period.offset } rest
+        | (year, at, _) :: _ when year < last -> { period with until = at }
+        | _ -> period
+      in
+      let known = List.rev (changes rule ~first:(year - years) ~last) in
+      let offset = match known with (_, _, offset) :: _ -> offset | [] -> standard in
+      let p = find { from = min_int; until = max_int; offset; before = offset } known in
+      if (p.from = min_int || p.until = max_int) && years < 16 then by_rule ~years:16 rule time
+      else p
 
 (* Periods *)
 
@@ -175,7 +198,7 @@ let rule_of text =
       let is_default = peek c = ',' || c.at = String.length text in
       let summer = if is_default then standard + 3600 else -span c ~hours:24 in
       let start = change c in
-      Changes { standard; summer; start; stop = change c })
+      simplified (Changes { standard; summer; start; stop = change c }))
   in
   if c.at < String.length text then invalid "%S continues after the rules at %d" text c.at;
   rule

@@ -57,6 +57,94 @@ let offsets (name, zone, time) =
        (Zone.offset zone (float time))
        (linux name time)
 
+(* Rules *)
+
+let span ~low ~high =
+  let open QCheck2.Gen in
+  let* minutes =
+    oneof [ int_range low high; map (fun n -> n * 60) (int_range (low / 60) (high / 60)) ]
+  in
+  let sign = if minutes < 0 then "-" else "" in
+  return (Printf.sprintf "%s%d:%02d" sign (abs minutes / 60) (abs minutes mod 60))
+
+let any_day ~first ~last =
+  let open QCheck2.Gen in
+  let month n = (12 * n / 366) + 1 in
+  oneof
+    [
+      map (Printf.sprintf "J%d") (int_range (max 1 first) (min 365 last));
+      map string_of_int (int_range first last);
+      (let* month = int_range (month first) (month (last - 1)) in
+       map2 (Printf.sprintf "M%d.%d.%d" month) (int_range 1 5) (int_range 0 6));
+    ]
+
+(* In spring and autumn, where Linux's years don't meet. *)
+let plain_rule =
+  let open QCheck2.Gen in
+  let* standard = span ~low:(-720) ~high:720 and* summer = span ~low:(-720) ~high:720 in
+  let change ~first ~last =
+    map2 (Printf.sprintf "%s/%s") (any_day ~first ~last) (span ~low:(-1440) ~high:2880)
+  in
+  let* a = change ~first:40 ~last:140 and* b = change ~first:220 ~last:320 and* swap = bool in
+  let a, b = if swap then (b, a) else (a, b) in
+  return (Printf.sprintf "AAA%sBBB%s,%s,%s" standard summer a b)
+
+(* Of any order and distance; many begin when the last year's end. *)
+let any_rule =
+  let open QCheck2.Gen in
+  let* standard = int_range (-24) 24 and* shift = int_range (-3) 3 in
+  let day = any_day ~first:0 ~last:365 in
+  let change = map2 (Printf.sprintf "%s/%s") day (span ~low:(-10_020) ~high:10_020) in
+  let near base n = Printf.sprintf "%s/%d:%02d" base (n / 60) (abs n mod 60) in
+  let* rest =
+    oneof
+      [
+        map2 (Printf.sprintf "%s,%s") change change;
+        map (Printf.sprintf "0/0,%s") (map (near "J365") (int_range 1200 1700));
+        map (Printf.sprintf "%s,0/0") (map (near "J365") (int_range 1200 1700));
+        return (Printf.sprintf "0/0,J365/%d" (24 + shift));
+        return (Printf.sprintf "J365/%d,0/0" (24 - shift));
+        (let* day = int_range 1 364 and* minutes = int_range 0 300 in
+         return (Printf.sprintf "J%d/2,%s" day (near (Printf.sprintf "J%d" day) minutes)));
+      ]
+  in
+  let summer = max (-24) (min 24 (standard - shift)) in
+  return (Printf.sprintf "AAA%dBBB%d,%s" standard summer rest)
+
+let plain_offsets (rule, time) = offsets (rule, Zone.of_posix rule, time)
+let any_plain = QCheck2.Gen.(pair plain_rule (int_range 63_072_000 13_569_000_000))
+
+(* A period is as long as its offset. *)
+let periods (rule, time) =
+  let zone = Zone.of_posix rule in
+  let at t = Zone.offset zone (float t) in
+  let p = Zone.period zone time in
+  let is_start = p.from = min_int || (p.before <> p.offset && at (p.from - 1) = p.before) in
+  let is_end = p.until = max_int || at p.until <> p.offset in
+  p.from <= time && time < p.until
+  && at time = p.offset
+  && is_start && is_end
+  && (p.from = min_int || at p.from = p.offset)
+  && (p.until = max_int || at (p.until - 1) = p.offset)
+
+(* RFC 9636 §3.3.1: no room for standard time. *)
+let permanent () =
+  let constant rule hours =
+    let p = Zone.period (Zone.of_posix rule) 1_767_236_400 in
+    let text = Printf.sprintf "%s: %d" rule p.offset in
+    Alcotest.(check bool) text true (p.from = min_int && p.until = max_int);
+    Alcotest.(check int) rule (3600 * hours) p.offset
+  in
+  constant "EST5EDT,0/0,J365/25" (-4);
+  constant "XXX3EDT4,0/0,J365/23" (-4);
+  constant "AAA3BBB,0/0,J365/26" (-2);
+  constant "AAA3BBB,J365/24,0/1" (-3);
+  (* A day of standard time, in leap years. *)
+  let zone = Zone.of_posix "AAA3BBB,0/0,365/2" in
+  let p = Zone.period zone 1_800_000_000 in
+  Alcotest.(check int) "from" 1_735_700_400 p.from;
+  Alcotest.(check int) "until" 1_861_848_000 p.until
+
 let fails part f =
   match f () with
   | _ -> Alcotest.failf "not refused: %s" part
@@ -90,25 +178,25 @@ let minute_matches cron local =
   let minute = Zone.floor_div local 60 in
   Cron.first cron ~from:(minute * 60) ~until:((minute * 60) + 1) <> None
 
-(* Vixie cron's rules, minute by minute from the local time of [after] on. *)
+(* Vixie cron's rules, minute by minute from three days before [after] on: [shown] is the latest
+   local time that clocks have had. *)
 let reference zone cron ~after ~until =
-  let at t = t + Zone.offset zone (float t) in
-  let seen = Hashtbl.create 64 in
-  let rec search before t found =
+  let p = ref (Zone.period zone after) in
+  let at t =
+    if t < !p.from || t >= !p.until then p := Zone.period zone t;
+    t + !p.offset
+  in
+  let rec search shown t found =
     if t > until then List.rev found
     else
       let local = at t in
-      let is_new = cron.Cron.is_frequent || not (Hashtbl.mem seen local) in
-      let skipped =
-        (not cron.is_frequent)
-        && local > before + 60
-        && Cron.first cron ~from:(before + 60) ~until:local <> None
+      let is_due =
+        if cron.Cron.is_frequent then minute_matches cron local
+        else local > shown && Cron.first cron ~from:(shown + 60) ~until:(local + 1) <> None
       in
-      Hashtbl.replace seen local ();
-      let is_due = (is_new && minute_matches cron local) || skipped in
-      search local (t + 60) (if is_due && t > after then t :: found else found)
+      search (max shown local) (t + 60) (if is_due && t > after then t :: found else found)
   in
-  let start = after - 86_400 in
+  let start = after - (3 * 86_400) in
   search (at (start - 60)) start []
 
 let any_field low high =
@@ -130,14 +218,30 @@ let any_cron =
   map (fun months -> String.concat " " [ minutes; hours; days; months; weekdays ]) star
 
 (* Whole minutes on both sides of a change in this century. *)
-let any_due =
+let any_due_in zones =
   let open QCheck2.Gen in
-  let* name, zone = any_zone in
+  let* name, zone = zones in
   let* time = int_range 950_000_000 4_000_000_000 in
   let p = Zone.period zone time in
   let edge = if p.from > 946_684_800 then p.from else time in
   let* hours = int_range (-30) 6 in
   map (fun text -> (name, zone, (edge / 60 * 60) + (hours * 3600), text)) any_cron
+
+let any_due =
+  let ruled = QCheck2.Gen.map (fun rule -> (rule, Zone.of_posix rule)) any_rule in
+  QCheck2.Gen.oneof [ any_due_in any_zone; any_due_in ruled ]
+
+(* Two changes within hours, in either order: some of the skipped times have been before. *)
+let any_short =
+  let open QCheck2.Gen in
+  let* day = int_range 2 364 and* shift = int_range 1 3 and* standard = int_range (-12) 12 in
+  let* stop = int_range 0 300 and* year = int_range 0 60 in
+  let change minutes = Printf.sprintf "J%d/%d:%02d" day (minutes / 60) (minutes mod 60) in
+  let summer = standard - shift in
+  let rule = Printf.sprintf "AAA%dBBB%d,%s,%s" standard summer (change 120) (change stop) in
+  let after = ((Zone.new_year (1990 + year) + day - 2) * 86_400) + (standard * 3600) in
+  let* minute = int_range 0 59 and* hour = int_range 0 6 in
+  return (rule, Zone.of_posix rule, after, Printf.sprintf "%d %d * * *" minute hour)
 
 let print_due (name, _, after, text) = Printf.sprintf "%s after %d: %s" name after text
 
@@ -150,6 +254,10 @@ let due (_, zone, after, text) =
     | Some _ | None -> []
   in
   all after = reference zone cron ~after ~until
+
+let as_a_search name generator =
+  let cell = QCheck2.Test.make ~count:500 ~print:print_due ~name generator due in
+  test name (fun () -> QCheck2.Test.check_exn cell)
 
 let days_or () =
   let next text after = Option.get (S.next (S.cron text) ~after) in
@@ -263,13 +371,18 @@ let () =
         [
           property ~count:2000 "as Linux's" any_zoned offsets;
           property "damaged data" any_damage damaged;
+          property ~count:1000 "rules as Linux's" any_plain plain_offsets;
+          property ~count:1000 "periods of rules"
+            QCheck2.Gen.(pair any_rule (int_range 0 13_569_000_000))
+            periods;
+          test "permanent" permanent;
         ] );
       ( "expressions",
         [
           test "days" days_or;
           test "refusals" refusals;
-          (let cell = QCheck2.Test.make ~count:300 ~print:print_due ~name:"due" any_due due in
-           test "as a search" (fun () -> QCheck2.Test.check_exn cell));
+          as_a_search "as a search" any_due;
+          as_a_search "as a search, in short periods" any_short;
         ] );
       ("runs", [ test "missed" missed; test "steps" steps; test "intervals" intervals ]);
     ]
