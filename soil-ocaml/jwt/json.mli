@@ -3,8 +3,8 @@
 type t = (string * Yojson.Safe.t) list
 
 val parse : max_values:int -> string -> (t, string) result
-(** [parse ~max_values s] is the object [s]. It is an error if a name occurs twice in an object at
-    any depth, if values are nested more than 16 deep, and as in [Soil_http_yojson.parse]. *)
+(** [parse ~max_values s] is the object [s]. It is an error if values are nested more than 16 deep,
+    and as in [Soil_http_yojson.parse]. *)
 
 val string : t -> string -> (string option, string) result
 (** [string o name] is the string [name] of [o], if there is one; an error for another type. *)

@@ -50,11 +50,7 @@ let max_values = 2000
 let json_object text =
   match Soil_http_yojson.parse ~max_depth:16 ~max_values text with
   | Error reason -> Error reason
-  | Ok (`Assoc o) ->
-      let names = List.map fst o in
-      if List.compare_lengths (List.sort_uniq String.compare names) names < 0 then
-        Error "a name occurs twice"
-      else Ok o
+  | Ok (`Assoc o) -> Ok o
   | Ok _ -> Error "not an object"
 
 let optional o name =

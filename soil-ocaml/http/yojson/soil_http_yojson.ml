@@ -160,6 +160,32 @@ let lexbuf t =
       reach t !taken;
       n)
 
+(* Readers differ in which of two equal names counts. *)
+
+exception Repeated of string
+
+module Names = Set.Make (String)
+
+let check_names ~yield json =
+  let visited = ref 0 in
+  let visit () =
+    incr visited;
+    if !visited land 255 = 0 then yield ()
+  in
+  let add names (name, _) =
+    visit ();
+    if Names.mem name names then raise (Repeated name);
+    Names.add name names
+  in
+  let rec check : Yojson.Safe.t -> unit = function
+    | `Assoc members ->
+        ignore (List.fold_left add Names.empty members);
+        List.iter (fun (_, value) -> check value) members
+    | `List values -> List.iter check values
+    | _ -> visit ()
+  in
+  check json
+
 (* What a value takes in a list or an object, without its text. *)
 let value_bytes = 64
 
@@ -170,9 +196,13 @@ let parse_with ~yield ~hold ?(max_depth = 100) ?(max_values = 100_000) s =
     t.next <- piece;
     scan t 0 0;
     hold ((t.values * value_bytes) + String.length s);
-    Yojson.Safe.from_lexbuf (Yojson.init_lexer ()) (lexbuf t)
+    let json = Yojson.Safe.from_lexbuf (Yojson.init_lexer ()) (lexbuf t) in
+    check_names ~yield json;
+    json
   with
   | json -> Ok json
+  | exception Repeated name ->
+      Error (Printf.sprintf "the name %S occurs twice in an object" (shown name))
   | exception Malformed (at, reason) -> Error (located s (at, reason))
   | exception Yojson.Json_error message -> Error (of_yojson s message)
   | exception Yojson.End_of_input -> Error (located s (0, "blank input data"))

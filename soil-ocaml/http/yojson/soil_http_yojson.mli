@@ -51,12 +51,12 @@ val parse : ?max_depth:int -> ?max_values:int -> string -> (Yojson.Safe.t, strin
     - arrays and objects are nested more than [max_depth] deep (default: 100);
     - there are more than [max_values] values (default: 100,000). Arrays, objects and the names in
       them count, too: each takes up to 100 bytes of memory, of the text's two;
+    - a name occurs twice in an object: readers differ in which one counts;
     - a number has more than 1000 characters;
     - the text isn't UTF-8, or an escape is a half of a surrogate pair;
     - a number with a fraction or an exponent exceeds those of [float].
 
-    Integers beyond [int] are [`Intlit]. If a name occurs twice in an object, both are there.
-    Doesn't yield: {!read} and {!handle} do. *)
+    Integers beyond [int] are [`Intlit]. Doesn't yield: {!read} and {!handle} do. *)
 
 (** {1:responses Responses} *)
 

@@ -50,7 +50,7 @@ let sets () =
   error "101" "more keys than max_keys" (Jwk.set (set (List.init 101 (fun _ -> okp ""))));
   error "bytes" "more bytes than max_bytes" (Jwk.set ~max_bytes:100 (set [ okp ""; okp "" ]));
   error "no list" "no list of keys" (Jwk.set {|{"keys":{}}|});
-  error "a member twice" "a name occurs twice in an object" (Jwk.set {|{"keys":[{"kty":"a","kty":"b"}]}|});
+  error "a member twice" {|the name "kty" occurs twice in an object|} (Jwk.set {|{"keys":[{"kty":"a","kty":"b"}]}|});
   let published = List.map (fun s -> Signer.key s) signers in
   let again = get (Jwk.set (Jwk.set_to_string published)) in
   strings "published without the secret" [ "RS256"; "ES256"; "EdDSA" ]

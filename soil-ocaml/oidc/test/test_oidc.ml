@@ -231,7 +231,7 @@ let exchanges scope p http =
   let at reason = "request to the provider: http://id.example/token: " ^ reason in
   with_answer "no ID token" (at "no id_token") [ ("id_token", `Null) ];
   with_answer "type" "request to the provider: token_type isn't Bearer" [ ("token_type", `String "mac") ];
-  with_answer "twice" (at "a name occurs twice") [ ("x", `Int 1); ("x", `Int 2) ];
+  with_answer "twice" (at {|the name "x" occurs twice in an object|}) [ ("x", `Int 1); ("x", `Int 2) ];
   with_answer "error with 200" "the provider refused: bad" [ ("error", `String "bad") ];
   p.answer <- [];
   p.status <- `Bad_gateway;
@@ -252,7 +252,7 @@ let discovery scope p http =
   p.metadata <- List.remove_assoc "jwks_uri" metadata;
   says "no keys" (at ^ "no jwks_uri") (discover ());
   p.metadata <- ("issuer", `String issuer) :: metadata;
-  says "twice" (at ^ "a name occurs twice") (discover ());
+  says "twice" (at ^ {|the name "issuer" occurs twice in an object|}) (discover ());
   p.raw <- Some "<html>";
   bool "HTML" true (Result.is_error (discover ()));
   p.raw <- Some (String.make 70_000 ' ');
