@@ -48,8 +48,15 @@ let string o name =
 let date o name =
   match List.assoc_opt name o with
   | None -> Ok None
-  | Some (`Int n) -> Ok (Some (float_of_int n))
-  | Some (`Float f) when Float.is_finite f -> Ok (Some f)
+  | Some ((`Int _ | `Intlit _ | `Float _) as number) ->
+      let seconds =
+        match number with
+        | `Int n -> float_of_int n
+        (* Java and PHP write "never" as their largest integer. *)
+        | `Intlit digits -> float_of_string digits
+        | `Float f -> f
+      in
+      if Float.is_finite seconds then Ok (Some seconds) else malformed (name ^ " isn't a date")
   | Some _ -> malformed (name ^ " isn't a date")
 
 let audience o =

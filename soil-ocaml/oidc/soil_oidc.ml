@@ -46,7 +46,6 @@ type t = {
 
 let max_values = 2000
 
-(* The first of two equal names would count for one reader, the second for another. *)
 let json_object text =
   match Soil_http_yojson.parse ~max_depth:16 ~max_values text with
   | Error reason -> Error reason
@@ -312,6 +311,17 @@ type tokens = {
   scope : string option;
 }
 
+(* RFC 6749 §5.1: a number; Azure's older endpoint sends a text. *)
+let seconds_of o name =
+  let of_float f = if f >= 0x1p62 then max_int else int_of_float f in
+  match List.assoc_opt name o with
+  | Some (`Int n) when n >= 0 -> Some n
+  | Some (`Float f) when f >= 0. -> Some (of_float f)
+  | Some (`Intlit s | `String s)
+    when s <> "" && String.length s <= 100 && String.for_all (fun c -> c >= '0' && c <= '9') s ->
+      Some (of_float (float_of_string s))
+  | Some _ | None -> None
+
 let finish t (flow : Flow.t) query =
   let* code = code_of t flow query in
   let* o = exchange t flow code in
@@ -323,8 +333,6 @@ let finish t (flow : Flow.t) query =
   else
     let* claims = check_id_token t ~nonce:flow.nonce ~access_token id_token in
     let* subject = check_subject claims in
-    let expires_in =
-      match List.assoc_opt "expires_in" o with Some (`Int n) -> Some n | _ -> None
-    in
     let refresh_token = optional o "refresh_token" and scope = optional o "scope" in
+    let expires_in = seconds_of o "expires_in" in
     Ok { subject; claims; id_token; access_token; expires_in; refresh_token; scope }

@@ -119,7 +119,9 @@ type tokens = {
   claims : Soil_jwt.claims;
   id_token : string;
   access_token : string;
-  expires_in : int option;  (** In seconds, of the access token. *)
+  expires_in : int option;
+      (** In seconds, of the access token; [max_int] for a greater number. A text of digits counts
+          as its number. *)
   refresh_token : string option;
   scope : string option;
 }

@@ -81,7 +81,7 @@ let shapes () =
       ("a claim twice", hs256 {|{"sub":"a","sub":"b"}|}); ("claims are text", hs256 "text");
       ("claims are a list", hs256 "[]"); ("nested", hs256 good);
       ("NaN", hs256 {|{"exp":NaN}|}); ("exp is text", hs256 {|{"exp":"9999999999"}|});
-      ("exp is huge", hs256 {|{"exp":1e999}|}); ("exp beyond int", hs256 {|{"exp":99999999999999999999}|});
+      ("exp is huge", hs256 {|{"exp":1e999}|}); ("exp beyond float", hs256 ({|{"exp":|} ^ String.make 400 '9' ^ "}"));
       ("nbf", hs256 {|{"nbf":true}|}); ("iat", hs256 {|{"iat":{}}|}); ("aud", hs256 {|{"aud":["a",1]}|});
       ("iss", hs256 {|{"iss":["a"]}|}); ("sub", hs256 {|{"sub":1}|});
     ];

@@ -29,6 +29,14 @@ let times () =
   check any "nbf" (Some Not_yet_valid) (Printf.sprintf {|{"nbf":%d}|} (now + 61));
   check any "iat within the leeway" None (Printf.sprintf {|{"iat":%d}|} (now + 60));
   check any "iat" (Some Issued_in_future) (Printf.sprintf {|{"iat":%d}|} (now + 61));
+  let beyond_int = [ "4611686018427387904"; "9223372036854775807"; "1e26"; String.make 300 '9' ] in
+  List.iter (fun n -> check (policy ()) n None (Printf.sprintf {|{"exp":%s}|} n)) beyond_int;
+  check (policy ()) "long ago" (Some Expired) {|{"exp":-4611686018427387905}|};
+  check any "nbf beyond int" (Some Not_yet_valid) {|{"nbf":4611686018427387904}|};
+  check any "iat beyond int" (Some Issued_in_future) {|{"iat":4611686018427387904}|};
+  let not_a_date = Problem.Malformed "claims: exp isn't a date" in
+  check any "beyond float" (Some not_a_date) (Printf.sprintf {|{"exp":%s}|} (String.make 400 '9'));
+  check any "a text" (Some not_a_date) {|{"exp":"4611686018427387904"}|};
   is_invalid "a leeway of days" (fun () -> policy ~leeway:1e6 ());
   is_invalid "no number" (fun () -> policy ~leeway:nan ())
 

@@ -233,6 +233,18 @@ let exchanges scope p http =
   with_answer "type" "request to the provider: token_type isn't Bearer" [ ("token_type", `String "mac") ];
   with_answer "twice" (at {|the name "x" occurs twice in an object|}) [ ("x", `Int 1); ("x", `Int 2) ];
   with_answer "error with 200" "the provider refused: bad" [ ("error", `String "bad") ];
+  let expires what expected value =
+    p.answer <- [ ("expires_in", value) ];
+    bool what true ((ok (login t p)).expires_in = expected)
+  in
+  expires "text" (Some 3599) (`String "3599");
+  expires "a fraction" (Some 3599) (`Float 3599.5);
+  expires "beyond int" (Some max_int) (`Intlit "9223372036854775807");
+  expires "text beyond int" (Some max_int) (`String "9223372036854775807");
+  expires "words" None (`String "soon");
+  expires "hexadecimal" None (`String "0x10");
+  expires "negative" None (`Int (-1));
+  expires "null" None `Null;
   p.answer <- [];
   p.status <- `Bad_gateway;
   says "status" (at "status 502 Bad Gateway") (login t p);
