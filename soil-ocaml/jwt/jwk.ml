@@ -9,9 +9,12 @@ let need o name =
   let* s = Json.string o name in
   Option.to_result ~none:("no " ^ name) s
 
+(* Some providers pad values, which RFC 7515 §2 doesn't; browsers and most libraries accept both. *)
 let bytes o name =
   let* s = need o name in
-  Option.to_result ~none:(name ^ " isn't base64url") (Base64url.decode s)
+  let is_base64 = String.exists (fun c -> c = '+' || c = '/') s in
+  let none = name ^ if is_base64 then " is base64, not base64url" else " isn't base64url" in
+  Option.to_result ~none (Base64url.decode (Base64url.without_padding s))
 
 (* RFC 7518 §6.2.1.2: all bytes of a coordinate. *)
 let bytes_32 o name =
@@ -41,7 +44,7 @@ let check_algorithm o key =
   let* name = Json.string o "alg" in
   match name with
   | None -> Ok key
-  | Some name when name = Key.algorithm_to_string (Key.algorithm key) -> Ok key
+  | Some name when Key.algorithm_of_string name = Some (Key.algorithm key) -> Ok key
   | Some name -> Error (Printf.sprintf "alg %S isn't supported for this key" name)
 
 let check_curve o expected =
@@ -136,15 +139,28 @@ let signer text =
 
 let default_max_bytes = 256 * 1024
 let default_max_keys = 100
+let max_reason = 200
 
-let set ?(max_bytes = default_max_bytes) ?(max_keys = default_max_keys) text =
+let shorten reason =
+  if String.length reason > max_reason then String.sub reason 0 max_reason ^ "..." else reason
+
+let usable left_out json =
+  let o = match json with `Assoc o -> o | _ -> [] in
+  match if o = [] then Error "it isn't an object with members" else key_of o with
+  | Ok key -> Some key
+  | Error reason ->
+      let id = match Json.string o "kid" with Ok id -> id | Error _ -> None in
+      left_out id (shorten reason);
+      None
+
+let set ?(max_bytes = default_max_bytes) ?(max_keys = default_max_keys) ?(left_out = fun _ _ -> ())
+    text =
   if String.length text > max_bytes then Error "more bytes than max_bytes"
   else
     let* o = Json.parse ~max_values:(max_values * (max_keys + 1)) text in
-    let usable = function `Assoc o -> Result.to_option (key_of o) | _ -> None in
     match List.assoc_opt "keys" o with
     | Some (`List l) when List.compare_length_with l max_keys > 0 -> Error "more keys than max_keys"
-    | Some (`List l) -> Ok (List.filter_map usable l)
+    | Some (`List l) -> Ok (List.filter_map (usable left_out) l)
     | Some _ | None -> Error "no list of keys"
 
 let to_json key =

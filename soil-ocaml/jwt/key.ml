@@ -10,8 +10,10 @@ type t = { id : string option; material : material }
 let names = [ (HS256, "HS256"); (RS256, "RS256"); (ES256, "ES256"); (EdDSA, "EdDSA") ]
 let algorithm_to_string algorithm = List.assoc algorithm names
 
+(* RFC 9864 §2.2 renames EdDSA with Ed25519, the only curve here. *)
 let algorithm_of_string s =
-  List.find_map (fun (algorithm, name) -> if name = s then Some algorithm else None) names
+  let is_name (_, name) = name = if s = "Ed25519" then "EdDSA" else s in
+  Option.map fst (List.find_opt is_name names)
 
 let min_secret = 32
 let max_secret = 1024

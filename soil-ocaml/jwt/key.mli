@@ -6,7 +6,7 @@ type algorithm =
   | HS256  (** HMAC with SHA-256 *)
   | RS256  (** RSASSA-PKCS1-v1_5 with SHA-256 *)
   | ES256  (** ECDSA on P-256 with SHA-256 *)
-  | EdDSA  (** Ed25519 *)
+  | EdDSA  (** Ed25519; tokens and keys may also have its name of RFC 9864, [Ed25519] *)
 
 type t
 (** The type for keys. *)
@@ -26,7 +26,11 @@ val es256 : ?id:string -> Mirage_crypto_ec.P256.Dsa.pub -> t
 val eddsa : ?id:string -> Mirage_crypto_ec.Ed25519.pub -> t
 val id : t -> string option
 val algorithm : t -> algorithm
+
 val algorithm_to_string : algorithm -> string
+(** [algorithm_to_string a] is the name that tokens and published keys get: for EdDSA the older one,
+    which all libraries know. *)
+
 val algorithm_of_string : string -> algorithm option
 
 (** {1:low Low level} *)

@@ -14,7 +14,7 @@ let odd n = String.make (n - 1) '\255' ^ "\251"
 
 let keys () =
   let usable more = bool more true (Result.is_ok (Jwk.key (okp more))) in
-  List.iter usable [ ""; {|,"use":"sig"|}; {|,"key_ops":["verify"]|}; {|,"alg":"EdDSA"|} ];
+  List.iter usable [ ""; {|,"use":"sig"|}; {|,"key_ops":["verify"]|}; {|,"alg":"EdDSA"|}; {|,"alg":"Ed25519"|} ];
   refused "use" "use or key_ops isn't for verify" (okp {|,"use":"enc"|});
   refused "key_ops" "use or key_ops isn't for verify" (okp {|,"key_ops":["sign"]|});
   refused "alg" {|alg "ES256" isn't supported for this key|} (okp {|,"alg":"ES256"|});
@@ -26,7 +26,12 @@ let keys () =
   refused "kind" {|kty "AKP" isn't supported|} {|{"kty":"AKP"}|};
   bool "not on the curve" true (Result.is_error @@ Jwk.key @@ Printf.sprintf {|{"kty":"EC","crv":"P-256","x":"%s","y":"%s"}|} x x);
   refused "a short coordinate" "x hasn't 32 bytes" {|{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}|};
-  refused "padding" "x isn't base64url" {|{"kty":"OKP","crv":"Ed25519","x":"AA=="}|};
+  let padded x = Printf.sprintf {|{"kty":"OKP","crv":"Ed25519","x":"%s"}|} x in
+  bool "padding" true (Jwk.key (padded (x ^ "=")) = Jwk.key (okp ""));
+  refused "too much padding" "x isn't base64url" (padded (x ^ "=="));
+  refused "padding alone" "x isn't base64url" (padded "====");
+  refused "another length" "x hasn't 32 bytes" (padded "AA==");
+  refused "base64" "x is base64, not base64url" (padded "//++");
   refused "nothing" "no kty" "{}";
   refused "a list" "it isn't an object" "[]";
   let bad_size = "Soil_jwt.Key.rs256: the key has less than 2048 or more than 8192 bits" in
@@ -45,6 +50,14 @@ let sets () =
   in
   let secret = Printf.sprintf {|{"kty":"oct","k":"%s"}|} x in
   count "what is known" 2 (Jwk.set (set [ okp ""; {|{"kty":"new"}|}; "7"; secret; Vectors.a3_key ]));
+  let reasons = ref [] in
+  let left_out id reason = reasons := (Option.value id ~default:"-" ^ ": " ^ reason) :: !reasons in
+  let long = Printf.sprintf {|{"kty":"%s"}|} (String.make 1000 'x') in
+  count "with reasons" 1 (Jwk.set ~left_out (set [ {|{"kty":"RSA","kid":"a","n":"+/+/"}|}; "null"; secret; okp ""; long ]));
+  strings "reasons"
+    [ "a: n is base64, not base64url"; "-: it isn't an object with members"; "-: a secret isn't a public key" ]
+    (List.filteri (fun i _ -> i < 3) (List.rev !reasons));
+  int "a long reason" 206 (String.length (List.hd !reasons));
   count "none" 0 (Jwk.set (set []));
   count "100" 100 (Jwk.set (set (List.init 100 (fun _ -> okp ""))));
   error "101" "more keys than max_keys" (Jwk.set (set (List.init 101 (fun _ -> okp ""))));

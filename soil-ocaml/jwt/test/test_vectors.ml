@@ -23,6 +23,17 @@ let rfc8037 () =
     (Jws.sign (signer Vectors.ed25519_key) "Example of Ed25519 signing");
   accepts "A.2" (verify_jws [ get (Jwk.key Vectors.ed25519_public) ] Vectors.ed25519_token)
 
+(* The same signature, with the algorithm's new name in the header. *)
+let rfc9864 () =
+  let signed = url {|{"alg":"Ed25519"}|} ^ "." ^ url payload in
+  let token = signed ^ "." ^ url (Signer.sign (signer Vectors.ed25519_key) signed) in
+  let public more = get (Jwk.key (Test_jwk.okp more)) in
+  string "a key without alg" payload (verified (public "") token);
+  string "with the new name" payload (verified (public {|,"alg":"Ed25519"|}) token);
+  string "with the old one" payload (verified (public {|,"alg":"EdDSA"|}) token);
+  accepts "an old token" (verify_jws [ public {|,"alg":"Ed25519"|} ] Vectors.ed25519_token);
+  refuses "another key" Problem.Algorithm (verify_jws [ key Vectors.a3_key ] token)
+
 let rfc7517 () =
   let keys = get (Jwk.set Vectors.rfc7517_public) in
   let about key = Option.get (Key.id key) ^ " " ^ Key.algorithm_to_string (Key.algorithm key) in
@@ -41,6 +52,7 @@ let tests =
   [
     test "the examples of RFC 7515" rfc7515;
     test "the examples of RFC 8037" rfc8037;
+    test "the name of RFC 9864" rfc9864;
     test "the example of RFC 7517" rfc7517;
     test "the examples of RFC 7520" rfc7520;
   ]
