@@ -1,7 +1,8 @@
 module Client = Soil_http.Client
 module Task = Soil.Task
 
-type stored = { list : Key.t list; fetched : float; max_age : float }
+type set = { list : Key.t list; left_out : (string option * string) list; max_age : float }
+type stored = { set : set; fetched : float }
 
 type t = {
   scope : Task.scope;
@@ -64,8 +65,10 @@ let fetch t =
   match response.status with
   | `OK -> (
       let text = Soil.File_descriptor.read_all ~max:(max_body t) source in
-      match Jwk.set ?max_bytes:t.max_bytes ?max_keys:t.max_keys text with
-      | Ok list -> (list, lifetime t response.headers)
+      let left_out = ref [] in
+      let leave_out id reason = left_out := (id, reason) :: !left_out in
+      match Jwk.set ?max_bytes:t.max_bytes ?max_keys:t.max_keys ~left_out:leave_out text with
+      | Ok list -> { list; left_out = List.rev !left_out; max_age = lifetime t response.headers }
       | Error reason -> failwith reason)
   | status -> failwith ("status " ^ Cohttp.Code.string_of_status status)
 
@@ -78,8 +81,8 @@ let reason t = function
   | _ -> Uri.to_string t.uri ^ ": the request failed"
 
 let store t = function
-  | Ok (list, max_age) ->
-      t.stored <- Some { list; fetched = Soil.Clock.monotonic (); max_age };
+  | Ok set ->
+      t.stored <- Some { set; fetched = Soil.Clock.monotonic () };
       t.error <- None
   | Error e -> t.error <- Some (reason t e)
 
@@ -95,35 +98,50 @@ let start t =
   Task.on_end task (fun () -> t.pending <- None);
   task
 
-(* Waits for a request; none begins too soon after the last one. *)
-let refresh t =
+(* The request under way; none begins too soon after the last one. *)
+let request t =
   match t.pending with
-  | Some task -> Task.await task
-  | None -> if Soil.Clock.monotonic () -. t.begun >= t.min_interval then Task.await (start t)
+  | Some _ as task -> task
+  | None when Soil.Clock.monotonic () -. t.begun >= t.min_interval -> Some (start t)
+  | None -> None
 
+let refresh t = Option.iter Task.await (request t)
 let age s = Soil.Clock.monotonic () -. s.fetched
-let is_fresh t = match t.stored with Some s -> age s < s.max_age | None -> false
 
 let current t =
   match t.stored with
-  | Some s when age s < s.max_age +. t.max_stale -> Ok s.list
+  | Some s when age s < s.set.max_age +. t.max_stale -> Ok s.set.list
   | Some _ | None -> Error (Option.value t.error ~default:"no request has ended yet")
 
+(* Stale keys count at once, as with the directive of RFC 5861 §3: a provider that is silent, or
+   slow, delays no token. *)
 let keys t =
-  if not (is_fresh t) then refresh t;
+  (match t.stored with
+  | Some s when age s < s.set.max_age -> ()
+  | Some s when age s < s.set.max_age +. t.max_stale -> ignore (request t)
+  | Some _ | None -> refresh t);
   current t
 
+let left_out t = match t.stored with Some s -> s.set.left_out | None -> []
 let last_error t = t.error
 let ( let* ) = Result.bind
 let unavailable = Result.map_error (fun reason -> Problem.Unavailable reason)
 
+(* Why the issuer's key of [jws] isn't among the keys. *)
+let explained t jws problem =
+  let reason = Option.bind (Jws.id jws) (fun id -> List.assoc_opt (Some id) (left_out t)) in
+  Option.fold reason ~none:problem ~some:(fun reason -> Problem.Unusable_key reason)
+
 let verify_jws t jws =
   let* list = unavailable (keys t) in
   match Jws.verify list jws with
-  | Error (Problem.Algorithm | Problem.Unknown_key) ->
+  | Error (Problem.Algorithm | Problem.Unknown_key) -> (
       refresh t;
       let* list = unavailable (current t) in
-      Jws.verify list jws
+      match Jws.verify list jws with
+      | Error ((Problem.Algorithm | Problem.Unknown_key) as problem) ->
+          Error (explained t jws problem)
+      | result -> result)
   | result -> result
 
 let verify t policy token =

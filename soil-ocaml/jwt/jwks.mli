@@ -7,17 +7,18 @@
       … Jwks.verify keys policy token …
     ]}
 
-    {b Requests.} At most one is under way; all tasks that need it wait for it, and a cancelled task
-    leaves it to the others. It starts when keys are needed and
+    {b Requests.} At most one is under way. It starts when keys are needed and
 
     - there are none, or they are older than [max_age], or
     - no key has the token's [kid] and algorithm,
 
     and never before [min_interval] seconds after the last one began: strangers that invent names of
-    keys cause no more. A new key may be unknown for as long.
+    keys cause no more. A new key may be unknown for as long. All tasks that need its keys wait for
+    it, and a cancelled task leaves it to the others.
 
-    {b Failures.} Keys stay when a request fails, until they are older than [max_age] and
-    [max_stale] together. *)
+    {b Stale keys} count while a request is under way, and after it has failed, until they are older
+    than [max_age] and [max_stale] together: no token waits for a provider whose keys are known, and
+    a key that the provider has withdrawn counts until a request after [max_age] has ended. *)
 
 type t
 (** The type for the keys of an issuer. Belongs to the domain of its scope. *)
@@ -50,8 +51,12 @@ val verify : t -> Token.policy -> string -> (Token.claims, Problem.t) result
     Raises [Invalid_argument] if the scope has ended and a request is needed. *)
 
 val keys : t -> (Key.t list, string) result
-(** [keys t] is the current keys, fetched if they are too old. May wait, and raises, as {!verify}.
-*)
+(** [keys t] is the current keys, fetched if there are none that may count. May wait, and raises, as
+    {!verify}. *)
+
+val left_out : t -> (string option * string) list
+(** [left_out t] is the keys of the last set that can't be used, for logs: the [kid] and the reason,
+    as of {!Jwk.set}. *)
 
 val last_error : t -> string option
 (** [last_error t] is the failure of the last request, if it failed: for logs and health checks. *)

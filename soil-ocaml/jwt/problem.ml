@@ -4,6 +4,7 @@ type t =
   | Critical
   | Algorithm
   | Unknown_key
+  | Unusable_key of string
   | Signature
   | Type
   | Missing of string
@@ -23,6 +24,7 @@ let to_string p =
   | Critical -> "crit names an extension; none is supported"
   | Algorithm -> "no key has its algorithm"
   | Unknown_key -> "no key has its kid; without a kid, at most 4 keys may fit"
+  | Unusable_key reason -> "the issuer's key with its kid can't be used: " ^ reason
   | Signature -> "not signed by the key"
   | Type -> "typ isn't the expected one; pass the right ~typ to the policy"
   | Missing claim -> "no " ^ claim

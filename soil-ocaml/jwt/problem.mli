@@ -6,6 +6,8 @@ type t =
   | Critical  (** Its header has [crit]: extensions aren't supported. *)
   | Algorithm  (** No key has the algorithm of its header; none has [none]. *)
   | Unknown_key  (** No key has its [kid], or more than 4 keys may be meant. *)
+  | Unusable_key of string
+      (** The issuer's key with its [kid] is left out, for this reason: {!Jwks.left_out}. *)
   | Signature  (** It isn't signed by the key. *)
   | Type  (** Its [typ] isn't the policy's. *)
   | Missing of string  (** It lacks this claim. *)

@@ -54,7 +54,50 @@ let kept scope issuer client =
   requests issuer 1;
   Soil.Clock.sleep 20.;
   accepts "too old" (check keys old_key);
+  Soil.Clock.sleep 1.;
   requests issuer 2
+
+(* Stale keys count while the request runs, and nothing waits for it. *)
+let stale scope issuer client =
+  let keys = create scope client in
+  let in_no_time what f =
+    let before = Soil.Clock.monotonic () in
+    f ();
+    bool (what ^ ", at once") true (Soil.Clock.monotonic () = before)
+  in
+  accepts "first" (check keys old_key);
+  issuer.delay <- 1e6;
+  issuer.published <- set [ new_key ];
+  Soil.Clock.sleep 3700.;
+  in_no_time "stale" (fun () -> accepts "stale" (check keys old_key));
+  Soil.Clock.sleep 5.;
+  in_no_time "still" (fun () -> accepts "while it runs" (check keys old_key));
+  requests issuer 2;
+  issuer.delay <- 0.1;
+  Soil.Clock.sleep 60.;
+  in_no_time "again" (fun () -> accepts "until a request has ended" (check keys old_key));
+  Soil.Clock.sleep 1.;
+  requests issuer 3;
+  refuses "withdrawn" Unknown_key (check keys old_key);
+  accepts "the new one" (check keys new_key);
+  issuer.delay <- 1e6;
+  Soil.Clock.sleep (3600. +. 86400.);
+  let before = Soil.Clock.monotonic () in
+  refuses "not for ever" (Unavailable "http://issuer/jwks: no response in time")
+    (check keys new_key);
+  bool "waited" true (Soil.Clock.monotonic () = before +. 10.)
+
+let left_out scope issuer client =
+  let keys = create scope client in
+  issuer.published <- {|{"keys":[{"kty":"OKP","kid":"new","crv":"Ed448","x":"AA"}]}|};
+  refuses "its reason" (Unusable_key "crv isn't Ed25519") (check keys new_key);
+  refuses "another kid" Algorithm (check keys old_key);
+  bool "reasons" true (Jwks.left_out keys = [ (Some "new", "crv isn't Ed25519") ]);
+  Soil.Clock.sleep 31.;
+  issuer.published <- set [ new_key ];
+  accepts "mended" (check keys new_key);
+  bool "no reasons" true (Jwks.left_out keys = [])
+[@@ocamlformat "disable"]
 
 let shared scope issuer client =
   let keys = create scope client in
@@ -87,6 +130,8 @@ let unknown scope issuer client =
   refuses "a bad signature causes no request" Algorithm (Jwks.verify keys (policy ()) (token (Signer.hs256 secret)));
   issuer.published <- set [ new_key ];
   Soil.Clock.sleep 3601.;
+  accepts "stale" (check keys old_key);
+  Soil.Clock.sleep 1.;
   refuses "removed" Unknown_key (check keys old_key);
   requests issuer 4
 [@@ocamlformat "disable"]
@@ -113,6 +158,7 @@ let failures scope issuer client =
       let before = issuer.requests in
       accepts (what ^ ": old keys stay") (check keys old_key);
       accepts (what ^ ": and no request each time") (check keys old_key);
+      Soil.Clock.sleep 15.;
       requests issuer (before + 1);
       bool what true (Jwks.last_error keys <> None))
     [
@@ -137,13 +183,15 @@ let cache_control scope issuer client =
   issuer.headers <- [ ("cache-control", "max-age=0") ];
   Soil.Clock.sleep 20.;
   accepts "old" (check keys old_key);
+  Soil.Clock.sleep 1.;
   accepts "at least min_interval" (check keys old_key);
   requests issuer 2;
   issuer.headers <- [ ("cache-control", "max-age=999999999") ];
   Soil.Clock.sleep 40.;
   accepts "old" (check keys old_key);
-  Soil.Clock.sleep 3601.;
+  Soil.Clock.sleep 3602.;
   accepts "at most max_age" (check keys old_key);
+  Soil.Clock.sleep 1.;
   requests issuer 4
 
 let malformed_first scope issuer client =
@@ -162,6 +210,8 @@ let tests =
       ("a cancelled task leaves the request to others", cancelled);
       ("unknown kids cause few requests", unknown);
       ("keys stay after failures", failures);
+      ("stale keys count at once", stale);
+      ("keys that are left out", left_out);
       ("Cache-Control", cache_control);
       ("malformed tokens cause no request", malformed_first);
     ]
