@@ -5,13 +5,15 @@ type t = {
   priority : int;
   attempt : int;
   due : float;
+  written : float;
   key : string;
   error : string;
   payload : string;
 }
 
-(* The name and the version of the form. *)
-let magic = "job1"
+(* The name and the version of the form. The first one has no [written]. *)
+let magic = "job2"
+let first_magic = "job1"
 let word = function Waiting -> "waiting" | Running -> "running" | Dead -> "dead" | Done -> "done"
 
 let state = function
@@ -22,9 +24,15 @@ let state = function
   | _ -> None
 
 let to_string r =
+  let microseconds time = int_of_float (time *. 1e6) in
   let numbers =
     [
-      r.priority; r.attempt; int_of_float (r.due *. 1e6); String.length r.key; String.length r.error;
+      r.priority;
+      r.attempt;
+      microseconds r.due;
+      microseconds r.written;
+      String.length r.key;
+      String.length r.error;
     ]
   in
   let line = String.concat " " (magic :: word r.state :: List.map string_of_int numbers) in
@@ -40,16 +48,24 @@ let parts text ~start key error =
 let parse text =
   let ( let* ) = Option.bind in
   let* line = String.index_opt text '\n' in
-  match String.split_on_char ' ' (String.sub text 0 line) with
-  | [ name; state_word; priority; attempt; due; key; error ] when name = magic ->
+  let fields =
+    match String.split_on_char ' ' (String.sub text 0 line) with
+    | [ name; state; priority; attempt; due; key; error ] when name = first_magic ->
+        [ magic; state; priority; attempt; due; "0"; key; error ]
+    | fields -> fields
+  in
+  match fields with
+  | [ name; state_word; priority; attempt; due; written; key; error ] when name = magic ->
       let* state = state state_word in
       let* priority = int_of_string_opt priority in
       let* attempt = int_of_string_opt attempt in
       let* due = int_of_string_opt due in
+      let* written = int_of_string_opt written in
       let* key = int_of_string_opt key in
       let* error = int_of_string_opt error in
       let* key, error, payload = parts text ~start:(line + 1) key error in
-      Some { state; priority; attempt; due = float due /. 1e6; key; error; payload }
+      let due = float due /. 1e6 and written = float written /. 1e6 in
+      Some { state; priority; attempt; due; written; key; error; payload }
   | _ -> None
 
 let of_string ~subject text =

@@ -7,13 +7,14 @@ type t = {
   priority : int;
   attempt : int;
   due : float;  (** Of a tombstone, its end. *)
+  written : float;  (** The time from which [due] was counted; 0 if it is unknown. *)
   key : string;
   error : string;
   payload : string;
 }
 
 val to_string : t -> string
-(** [to_string r] is a line of state and numbers, then key, error and payload. [due] is rounded to
+(** [to_string r] is a line of state and numbers, then key, error and payload. Times are rounded to
     microseconds. *)
 
 val of_string : subject:string -> string -> t

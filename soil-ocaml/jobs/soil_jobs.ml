@@ -68,7 +68,10 @@ type entry = {
   mutable place : place;
   mutable priority : int;
   mutable attempt : int;
-  mutable due : float;  (** Of [Unsure], [Tombstone] and [Leaving] their end. *)
+  mutable due : float;  (** Of [Unsure], [Tombstone] and [Leaving] their end, by {!Clock.now}. *)
+  mutable delay : float;  (** From the time on at which [due] was written. *)
+  mutable noted : float;  (** When this process wrote or read [due], by {!Clock.monotonic}. *)
+  mutable at : float;  (** When it is due, likewise. Fixed while it is in an index. *)
 }
 
 module Order = Map.Make (struct
@@ -89,6 +92,9 @@ type t = {
   entries : (id, entry) Hashtbl.t;
   keys : (string, entry) Hashtbl.t;
   changed : Task.Condition.t;
+  loaded : float;  (** By {!Clock.monotonic}. *)
+  mutable shift : float;  (** {!Clock.now} minus {!Clock.monotonic}, since the last step. *)
+  mutable doubtful : entry list;  (** Those that were written later than now, by the clock. *)
   mutable last_ns : int;  (** The time of the last id. *)
   mutable ready : entry Order.t;
   mutable delayed : entry Order.t;  (** With priority 0. *)
@@ -104,10 +110,23 @@ type t = {
 
 let random () = float (Soil.Random.int 65_536) /. 65_536.
 
+(* Times. One of both clocks is enough: what was written while {!Clock.now} was wrong, perhaps by
+   decades, is due after its delay nevertheless. *)
+
+let shift () = Clock.now () -. Clock.monotonic ()
+
+let set_due e delay =
+  e.due <- Clock.now () +. delay;
+  e.delay <- delay;
+  e.noted <- Clock.monotonic ()
+
+(* Sums of seconds since 1970 are exact to less than a microsecond. *)
+let time_of t e = Float.min (e.noted +. e.delay) (e.due -. t.shift +. 1e-6)
+
 (* The index *)
 
-let order e = (0, e.due, e.id)
-let ready_order e = (e.priority, e.due, e.id)
+let order e = (0, e.at, e.id)
+let ready_order e = (e.priority, e.at, e.id)
 
 let unplace t e =
   (match e.place with
@@ -118,8 +137,8 @@ let unplace t e =
   | Creating | Moving | Taken -> ());
   e.place <- Moving
 
-(* [due] is the place's: it must not change while [e] is there. *)
 let place t e place =
+  if place <> Ready then e.at <- time_of t e;
   e.place <- place;
   (match place with
   | Ready -> t.ready <- Order.add (ready_order e) e t.ready
@@ -137,9 +156,24 @@ let forget t e =
   | Some _ | None -> ());
   Task.Condition.broadcast t.changed
 
+(* The monotonic time, after steps of the other clock were seen. *)
+let now t =
+  let latest = shift () in
+  if Float.abs (latest -. t.shift) > 1. then (
+    t.shift <- latest;
+    let again _ e =
+      match e.place with
+      | (Delayed | Unsure | Tombstone | Leaving) as where ->
+          unplace t e;
+          place t e where
+      | Creating | Ready | Moving | Taken | Buried -> ()
+    in
+    Hashtbl.iter again t.entries);
+  Clock.monotonic ()
+
 let rec promote t now =
   match Order.min_binding_opt t.delayed with
-  | Some (_, e) when e.due <= now ->
+  | Some (_, e) when e.at <= now ->
       unplace t e;
       place t e Ready;
       promote t now
@@ -153,11 +187,11 @@ let add t e =
     | Some _ | None -> Hashtbl.replace t.keys e.key e
 
 (* Steps of the clock are seen after a minute. *)
-let wait_until t due =
-  let seconds = Float.max 0.001 (Float.min 60. (due -. Clock.now ())) in
+let wait_until t at =
+  let seconds = Float.max 0.001 (Float.min 60. (at -. Clock.monotonic ())) in
   ignore (Task.timeout_opt seconds (fun () -> Task.Condition.wait_no_mutex t.changed))
 
-let next_due map = match Order.min_binding_opt map with Some (_, e) -> e.due | None -> infinity
+let next_due map = match Order.min_binding_opt map with Some (_, e) -> e.at | None -> infinity
 
 (* Records *)
 
@@ -167,6 +201,7 @@ let record e state ~error ~payload =
     priority = e.priority;
     attempt = e.attempt;
     due = e.due;
+    written = e.due -. e.delay;
     key = e.key;
     error;
     payload;
@@ -196,7 +231,7 @@ let moving t e f =
 let remove t e =
   unplace t e;
   let leave () =
-    e.due <- Clock.now ();
+    set_due e 0.;
     place t e Leaving
   in
   Soil.Private.undoing leave (fun () -> access t (fun () -> t.store.remove e.id));
@@ -210,16 +245,24 @@ let is_digit = function '0' .. '9' | 'a' .. 'f' -> true | _ -> false
 let id s = if String.length s = 24 && String.for_all is_digit s then Some s else None
 let lost = "the process ended during the last attempt"
 
+let new_entry id ~key ~priority =
+  let noted = Clock.monotonic () in
+  { id; key; place = Creating; priority; attempt = 0; due = 0.; delay = 0.; noted; at = noted }
+
 let load_record t id =
   let ns = int_of_string_opt ("0x" ^ String.sub id 0 16) in
   t.last_ns <- max t.last_ns (Option.value ns ~default:0);
-  let e = { id; key = ""; place = Buried; priority = 0; attempt = 0; due = 0. } in
+  let e = new_entry id ~key:"" ~priority:0 in
   match read t id with
   | exception Error.Error { code = Corrupt; _ } ->
       add t e;
       place t e Buried
   | r ->
-      let e = { e with key = r.key; priority = r.priority; attempt = r.attempt; due = r.due } in
+      let e = { (new_entry id ~key:r.key ~priority:r.priority) with attempt = r.attempt } in
+      let clock = Clock.now () in
+      e.due <- (if r.state = Running then Float.min r.due clock else r.due);
+      e.delay <- Float.max 0. (e.due -. r.written);
+      if r.written > clock then t.doubtful <- e :: t.doubtful;
       let put =
         match r.state with
         | Waiting -> Delayed
@@ -249,6 +292,9 @@ let load ?(limits = default_limits) store =
       entries = Hashtbl.create 64;
       keys = Hashtbl.create 64;
       changed = Task.Condition.create ();
+      loaded = Clock.monotonic ();
+      shift = shift ();
+      doubtful = [];
       last_ns = 0;
       ready = Order.empty;
       delayed = Order.empty;
@@ -285,7 +331,7 @@ let check_job t ~key ~delay payload =
 
 let rec remove_ended t =
   match Order.min_binding_opt t.ends with
-  | Some (_, e) when e.due <= Clock.now () ->
+  | Some (_, e) when e.at <= now t ->
       remove t e;
       remove_ended t
   | Some _ | None -> ()
@@ -298,10 +344,10 @@ let check_room t =
            t.limits.jobs)
 
 let create t e ~delay payload =
-  e.due <- Clock.now () +. delay;
+  set_due e delay;
   e.place <- Creating;
   let unsure () =
-    e.due <- (Clock.now () +. if e.key = "" then 0. else t.limits.key_seconds);
+    set_due e (if e.key = "" then 0. else t.limits.key_seconds);
     place t e Unsure
   in
   let text = Record.to_string (record e Waiting ~error:"" ~payload) in
@@ -322,10 +368,10 @@ let rec enqueue_key t ~key ~priority ~delay payload =
   | Some ({ place = Leaving; _ } as e) ->
       remove t e;
       enqueue_key t ~key ~priority ~delay payload
-  | Some e when not (e.place = Tombstone && e.due <= Clock.now ()) -> e.id
+  | Some e when not (e.place = Tombstone && e.at <= now t) -> e.id
   | Some _ | None ->
       check_room t;
-      let e = { id = new_id t; key; place = Creating; priority; attempt = 0; due = 0. } in
+      let e = new_entry (new_id t) ~key ~priority in
       add t e;
       create t e ~delay payload
 
@@ -336,7 +382,7 @@ let enqueue ?key ?(priority = 0) ?(delay = 0.) t payload =
   | Some key -> enqueue_key t ~key ~priority ~delay payload
   | None ->
       check_room t;
-      let e = { id = new_id t; key = ""; place = Creating; priority; attempt = 0; due = 0. } in
+      let e = new_entry (new_id t) ~key:"" ~priority in
       add t e;
       create t e ~delay payload
 
@@ -375,9 +421,10 @@ let retry t id =
       let due = Clock.now () in
       moving t e (fun () ->
           let r = read t id in
-          t.store.set id (Record.to_string { r with state = Waiting; attempt = 0; due }));
+          let r = { r with state = Waiting; attempt = 0; due; written = due } in
+          t.store.set id (Record.to_string r));
       e.attempt <- 0;
-      e.due <- due;
+      set_due e 0.;
       place t e Delayed;
       true
   | Some _ | None -> false
@@ -408,7 +455,7 @@ let take w (e : entry) =
   | exception Error.Error ({ code; _ } as error) ->
       if code = Corrupt then place t e Buried
       else (
-        e.due <- Clock.now () +. pause t;
+        set_due e (pause t);
         place t e Delayed);
       w.on_error error;
       None
@@ -433,7 +480,7 @@ let finish w (e : entry) =
     persist w (fun () -> t.store.remove e.id);
     forget t e)
   else (
-    e.due <- Clock.now () +. t.limits.key_seconds;
+    set_due e t.limits.key_seconds;
     rewrite w e Done ~error:"" ~payload:"";
     place t e Tombstone);
   t.finished <- t.finished + 1
@@ -445,7 +492,7 @@ let fail w (e : entry) payload error =
   t.failures <- t.failures + 1;
   let is_last = e.attempt >= t.limits.attempts in
   let delay () = Soil.Supervisor.delay t.limits.backoff ~failures:e.attempt ~random:(random ()) in
-  e.due <- (Clock.now () +. if is_last then 0. else delay ());
+  set_due e (if is_last then 0. else delay ());
   rewrite w e (if is_last then Dead else Waiting) ~error ~payload;
   place t e (if is_last then Buried else Delayed)
 
@@ -469,7 +516,7 @@ let perform w e =
           fail w e payload (cut (w.explain exn)))
 
 let rec next t =
-  promote t (Clock.now ());
+  promote t (now t);
   match Order.min_binding_opt t.ready with
   | Some (_, e) ->
       unplace t e;
@@ -485,7 +532,7 @@ let release t slots e =
   Task.Semaphore.release slots;
   if e.place = Taken then (
     (* Not at once: the scope of the jobs may be ending, in which none can run. *)
-    e.due <- Clock.now () +. 1.;
+    set_due e 1.;
     place t e Delayed)
 
 let rec dispatch w slots tasks =
@@ -497,10 +544,36 @@ let rec dispatch w slots tasks =
   Task.on_end task release;
   dispatch w slots tasks
 
+(* The clock has had the time to be set: it is right, and what was written is wrong. A program that
+   ends sooner begins the delays again. *)
+let doubt_seconds = 600.
+
+let rec rewrite_doubtful t =
+  match t.doubtful with
+  | e :: rest when now t >= t.loaded +. doubt_seconds ->
+      let written = Clock.now () in
+      (match e.place with
+      | (Delayed | Tombstone) as where when e.due -. e.delay > written ->
+          let delay = Float.max 0. (e.at -. Clock.monotonic ()) in
+          let due = written +. delay in
+          moving t e (fun () ->
+              t.store.set e.id (Record.to_string { (read t e.id) with due; written }));
+          set_due e delay;
+          place t e where
+      | _ -> ());
+      t.doubtful <- rest;
+      rewrite_doubtful t
+  | _ -> ()
+
 let rec sweep w =
   let t = w.queue in
-  (match remove_ended t with
-  | () -> wait_until t (next_due t.ends)
+  let work () =
+    remove_ended t;
+    rewrite_doubtful t
+  in
+  let doubt = if t.doubtful = [] then infinity else t.loaded +. doubt_seconds in
+  (match work () with
+  | () -> wait_until t (Float.min doubt (next_due t.ends))
   | exception Error.Error error ->
       w.on_error error;
       Clock.sleep (pause t));
@@ -555,9 +628,9 @@ type statistics = {
 }
 
 let statistics (t : t) =
-  let now = Clock.now () in
+  let now = now t in
   promote t now;
-  let oldest = Order.fold (fun _ e oldest -> Float.min e.due oldest) t.ready now in
+  let oldest = Order.fold (fun _ e oldest -> Float.min e.at oldest) t.ready now in
   {
     queued = Order.cardinal t.ready;
     delayed = Order.cardinal t.delayed;

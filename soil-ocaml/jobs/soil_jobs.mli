@@ -20,8 +20,12 @@
     jobs run. {!limits} bounds everything that is stored.
 
     {b One process.} A queue belongs to the domain, and its records to the program, that loaded it.
-    There are no remote workers. Times are of {!Soil.Clock.now}, and steps of the clock take effect
-    within a minute. *)
+    There are no remote workers.
+
+    {b Times} are of {!Soil.Clock.now}, whose steps take effect within a minute. A delay also ends
+    once it has passed by {!Soil.Clock.monotonic}, counted from {!load} for what was stored before:
+    jobs and keys that were stored while the clock was wrong, perhaps by decades, don't wait until
+    then. *)
 
 (** {1:stores Stores} *)
 

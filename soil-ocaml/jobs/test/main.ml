@@ -78,6 +78,116 @@ let work ?workers ?grace ?(on_error = ignore) ?(seconds = 1000.) t f =
 let code f = match f () with _ -> None | exception Soil.Error { code; _ } -> Some code
 let is (expected : Soil.Error.code) f = bool "its code" true (code f = Some expected)
 
+(* Clocks that are wrong *)
+
+let year = 365.2425 *. 86_400.
+let in_year n f = Soil.Virtual_clock.run ~now:(float (n - 1970) *. year) f
+
+(* The payloads of the jobs that run in this time. *)
+let runs t seconds =
+  let found = ref [] in
+  work ~seconds t (fun job -> found := job.payload :: !found);
+  List.rev !found
+
+let written_in_the_future () =
+  let fake =
+    in_year 2069 @@ fun () ->
+    let fake, t = queue () in
+    ignore (J.enqueue ~key:"k" t "key");
+    strings "done" [ "key" ] (runs t 10.);
+    ignore (J.enqueue ~delay:50. t "delayed");
+    ignore (J.enqueue t "now");
+    fake
+  in
+  in_year 2026 @@ fun () ->
+  let t = reload fake in
+  strings "at once" [ "now" ] (runs t 49.);
+  strings "after its delay" [ "delayed" ] (runs t 2.);
+  bool "the key is known" true (J.state t (J.enqueue ~key:"k" t "again") = Some Done);
+  Clock.sleep 60.;
+  bool "and ends" true (J.state t (J.enqueue ~key:"k" t "again") = Some Waiting);
+  strings "again" [ "again" ] (runs t 1.)
+
+(* Of an attempt that was running, and of one that has failed. *)
+let attempts_in_the_future () =
+  let fake =
+    in_year 2069 @@ fun () ->
+    let fake, t = queue () in
+    ignore (J.enqueue ~delay:500. t "running");
+    Clock.sleep 500.;
+    ignore (J.enqueue ~priority:1 t "failed");
+    (* After the first attempt of one, and its failure, the beginning of the other. *)
+    let last = fake.writes + 3 in
+    fake.outcome <- (fun n -> if n = last then Stop_after else Succeed);
+    (match work ~workers:1 ~seconds:0.5 t (fun _ -> failwith "bad") with
+    | () -> ()
+    | exception Stopped -> ());
+    bool "stopped" true fake.is_stopped;
+    fake
+  in
+  in_year 2026 @@ fun () -> strings "both" [ "running"; "failed" ] (runs (reload fake) 5.)
+
+let steps_back () =
+  let _, t = in_year 2069 (fun () -> queue ()) in
+  in_year 2069 (fun () ->
+      ignore (J.enqueue ~delay:50. t "delayed");
+      ignore (J.enqueue ~key:"k" t "key");
+      strings "done" [ "key" ] (runs t 10.));
+  in_year 2026 @@ fun () ->
+  strings "not yet" [] (runs t 39.);
+  strings "after its delay" [ "delayed" ] (runs t 2.);
+  Clock.sleep 60.;
+  bool "the key ends" true (J.state t (J.enqueue ~key:"k" t "again") = Some Waiting)
+
+let steps_forward () =
+  let _, t = in_year 2026 (fun () -> queue ()) in
+  in_year 2026 (fun () ->
+      ignore (J.enqueue ~delay:5000. t "delayed");
+      ignore (J.enqueue ~key:"k" t "key");
+      strings "done" [ "key" ] (runs t 10.));
+  in_year 2027 @@ fun () ->
+  strings "within a minute" [ "delayed" ] (runs t 61.);
+  bool "the key has ended" true (J.state t (J.enqueue ~key:"k" t "again") = Some Waiting)
+
+(* A clock that isn't set yet ends no delay: the records were right. *)
+let not_yet_set () =
+  let fake =
+    in_year 2026 @@ fun () ->
+    let fake, t = queue () in
+    ignore (J.enqueue ~delay:500. t "delayed");
+    fake
+  in
+  let t =
+    in_year 1971 @@ fun () ->
+    let t = reload fake in
+    strings "not set" [] (runs t 100.);
+    t
+  in
+  in_year 2026 @@ fun () ->
+  strings "set" [] (runs t 399.);
+  strings "in time" [ "delayed" ] (runs t 102.)
+
+let restarts () =
+  let fake =
+    in_year 2069 @@ fun () ->
+    let fake, t = queue () in
+    ignore (J.enqueue ~delay:1000. t "delayed");
+    fake
+  in
+  in_year 2026 @@ fun () ->
+  strings "700 s" [] (runs (reload fake) 700.);
+  strings "after 300 s more" [ "delayed" ] (runs (reload fake) 301.)
+
+let first_form () =
+  let fake = fake () in
+  let id = String.make 24 '0' in
+  let due = int_of_float (Clock.now () +. 50.) in
+  Hashtbl.replace fake.values id (Printf.sprintf "job1 waiting 0 0 %d000000 1 0\nkpayload" due);
+  let t = reload fake in
+  strings "early" [] (runs t 49.);
+  bool "its key" true ((J.enqueue ~key:"k" t "" :> string) = id);
+  strings "in time" [ "payload" ] (runs t 2.)
+
 (* Cases *)
 
 let order () =
@@ -525,6 +635,16 @@ let () =
           test "stop" stop;
           test "damage" damage;
           test "metrics" metrics;
+        ] );
+      ( "wrong clocks",
+        [
+          test "jobs and keys of the future" written_in_the_future;
+          test "attempts of the future" attempts_in_the_future;
+          test "a step back" steps_back;
+          test "a step forward" steps_forward;
+          test "a clock that isn't set yet" not_yet_set;
+          test "restarts" restarts;
+          test "the first form of records" first_form;
         ] );
       ( "stops",
         [ test "at each write" stops; test "a job that ends the process" killer; model_case ] );
