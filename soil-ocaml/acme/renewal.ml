@@ -67,7 +67,7 @@ type t = {
   mutable current : Certificate.t option;
   mutable planned : float;  (** The renewal of [current], without ARI. *)
   mutable ari : ari option;
-  mutable ask_ari : float;  (** The next question about it. *)
+  mutable ask_ari : float;  (** The next question about it, by {!Soil.Clock.monotonic}. *)
   mutable unsaved : bool;  (** The store failed after [current] was issued. *)
   mutable failures : int;
   mutable not_before : float;  (** The next attempt isn't before. *)
@@ -224,7 +224,8 @@ let default_ask = 6. *. hour
 
 let note_window t id ({ first; last; explanation; again } : Protocol.window) =
   t.ask_ari <-
-    Soil.Clock.now () +. Float.max min_ask (Float.min day (Option.value again ~default:default_ask));
+    Soil.Clock.monotonic ()
+    +. Float.max min_ask (Float.min day (Option.value again ~default:default_ask));
   match t.ari with
   | Some ari when ari.id = id && ari.first = first && ari.last = last -> ()
   | Some _ | None ->
@@ -239,15 +240,15 @@ let note_window t id ({ first; last; explanation; again } : Protocol.window) =
 
 let ask_ari t =
   match t.current with
-  | Some { id = Some id; _ } when Soil.Clock.now () >= t.ask_ari -> (
-      t.ask_ari <- Soil.Clock.now () +. hour;
+  | Some { id = Some id; _ } when Soil.Clock.monotonic () >= t.ask_ari -> (
+      t.ask_ari <- Soil.Clock.monotonic () +. hour;
       let ask () =
         Soil.Task.timeout attempt_seconds @@ fun () ->
         Protocol.renewal_info (Protocol.connect t.client t.directory (account t)) id
       in
       match ask () with
       | Some window -> note_window t id window
-      | None -> t.ask_ari <- Soil.Clock.now () +. day
+      | None -> t.ask_ari <- Soil.Clock.monotonic () +. day
       | exception
           ((Failure.Failed _ | Soil.Error.Error _ | Soil_http.Client.Failed _ | Soil.Task.Timeout _)
            as e) ->

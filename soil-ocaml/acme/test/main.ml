@@ -249,6 +249,22 @@ let follows_ari () =
   wait (3. *. day);
   is "no loop" true (Ca.count ca "/newOrder" <= 6)
 
+(* A question in the days of a wrong clock doesn't delay the next one. *)
+let asks_after_a_wrong_clock () =
+  in_world @@ fun world ->
+  let ca = world.ca in
+  let start_time = Soil.Clock.now () in
+  ca.window <- Some (start_time +. (50. *. day), start_time +. (51. *. day));
+  ignore (start world (machine world (Acme.Store.memory ())));
+  wait 60.;
+  let questions () = Ca.count ca "/renewalInfo" in
+  let before = questions () in
+  Soil.Virtual_clock.run ~now:(start_time +. (10. *. day)) (fun () -> wait (day /. 2.));
+  let meanwhile = questions () in
+  is "asked" true (meanwhile > before);
+  wait (day /. 2.);
+  is "asked again" true (questions () > meanwhile)
+
 (* Replaced meanwhile, by another account, or unknown to the CA. *)
 let replaces_is_refused status () =
   in_world @@ fun world ->
@@ -428,6 +444,7 @@ let () =
         [
           test "after two thirds" renews_after_two_thirds;
           test "by the CA's window" follows_ari;
+          test "after a wrong clock" asks_after_a_wrong_clock;
           test "replaced meanwhile" (replaces_is_refused `Conflict);
           test "of another account" (replaces_is_refused `Forbidden);
           test "unknown to the CA" (replaces_is_refused `Internal_server_error);
