@@ -45,6 +45,10 @@ let decode s =
   | contents -> Some contents
   | exception Invalid_argument _ -> None
 
+(* Clocks may be set back a little. What was noted later than that has a wrong time, and no end. *)
+let tolerance = 60.
+let is_over ~idle ~now seen = seen +. idle <= now || seen > now +. tolerance
+
 (* Stores *)
 
 (* [change f] replaces contents by [f] of them, atomically; [None] is no session. The functions get
@@ -99,7 +103,7 @@ let memory ?(capacity = 10_000) () =
     drop table key;
     (* More than come, so that the table shrinks. *)
     for _ = 1 to 2 do
-      drop_oldest table ~where:(fun contents -> contents.seen +. idle <= now)
+      drop_oldest table ~where:(fun contents -> is_over ~idle ~now contents.seen)
     done;
     Option.iter
       (fun contents ->
@@ -135,7 +139,7 @@ let kv ?(capacity = 65536) t root =
   let make_room ~idle ~now part =
     let used (key, _) = (absent_is 0. (Soil.Kv.last_modified t key), key) in
     let all = List.map used (absent_is [] (Soil.Kv.list t part)) in
-    let expired, live = List.partition (fun (used, _) -> used +. idle <= now) all in
+    let expired, live = List.partition (fun (used, _) -> is_over ~idle ~now used) all in
     List.iter (fun (_, key) -> remove key) expired;
     if List.length live >= capacity / parts then
       remove (snd (List.fold_left min (List.hd live) live))
@@ -199,14 +203,10 @@ let max_bytes t = match t.store with Client _ -> 2500 | Server _ -> 16384
 (* What a store has instead of the identifier. *)
 let key_of id = Soil.Sha256.digest id
 
-(* Clocks may be set back a little. *)
-let tolerance = 60.
-
 let is_valid t contents =
   let now = t.now () in
   contents.created <= contents.seen
-  && contents.seen <= now +. tolerance
-  && now < contents.seen +. t.idle
+  && (not (is_over ~idle:t.idle ~now contents.seen))
   && now < contents.created +. t.lifetime
 
 let valid t contents =

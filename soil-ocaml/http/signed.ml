@@ -20,15 +20,17 @@ let decode s =
 (* What is signed names the cookie: a name is a token, without a NUL. *)
 let signature key ~name content = Sha256.hmac ~key (name ^ "\000" ^ content)
 
-let expiry = function
+(* From a moment to another, in seconds since 1970. *)
+let period = function
   | None -> ""
   | Some seconds ->
       if not (seconds >= 0. && seconds <= 1e12) then
         invalid_arg "Soil_http.Signed.sign: lifetime is out of range";
-      string_of_int (int_of_float (ceil (Soil.Clock.now () +. seconds)))
+      let now = Soil.Clock.now () in
+      Printf.sprintf "%.0f-%.0f" (floor now) (ceil (now +. seconds))
 
 let sign ?lifetime keys ~name value =
-  let content = expiry lifetime ^ "." ^ encode value in
+  let content = period lifetime ^ "." ^ encode value in
   content ^ "." ^ encode (signature (List.hd keys) ~name content)
 
 let is_valid keys ~name content mac =
@@ -39,16 +41,22 @@ let is_valid keys ~name content mac =
       let add found key = Sha256.equal mac (signature key ~name content) || found in
       List.fold_left add false keys
 
-let is_current expiry =
-  expiry = ""
+(* Clocks may be set back a little. What was signed later than that, by a clock that was wrong, would
+   live until then. *)
+let tolerance = 60.
+
+let is_current period =
+  period = ""
   ||
-  match int_of_string_opt expiry with
-  | Some moment -> Soil.Clock.now () < float_of_int moment
-  | None -> false
+  match List.map float_of_string_opt (String.split_on_char '-' period) with
+  | [ Some first; Some last ] ->
+      let now = Soil.Clock.now () in
+      first <= now +. tolerance && now < last
+  | _ -> false
 
 let verify keys ~name signed =
   match String.split_on_char '.' signed with
-  | [ expiry; value; mac ] when is_valid keys ~name (expiry ^ "." ^ value) mac && is_current expiry
+  | [ period; value; mac ] when is_valid keys ~name (period ^ "." ^ value) mac && is_current period
     ->
       decode value
   | _ -> None

@@ -25,9 +25,9 @@ val keys : string list -> keys
 
 val sign : ?lifetime:float -> keys -> name:string -> string -> string
 (** [sign keys ~name value] is the value for a cookie [name], of characters that cookies can have:
-    44 to 66 bytes and 4/3 of the length of [value]. With [lifetime] it expires after so many
-    seconds of {!Soil.Clock.now}. Raises [Invalid_argument] if [lifetime] isn't between 0 and
-    10{^ 12}. *)
+    45 to 69 bytes and 4/3 of the length of [value]. With [lifetime] it is valid for so many seconds
+    of {!Soil.Clock.now}, and not a minute or more before it was signed. Raises [Invalid_argument]
+    if [lifetime] isn't between 0 and 10{^ 12}. *)
 
 val verify : keys -> name:string -> string -> string option
 (** [verify keys ~name signed] is the value that {!sign} got, or [None] if [signed] isn't of [name]

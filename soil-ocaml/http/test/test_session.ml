@@ -284,6 +284,22 @@ let kv_bound () =
   in
   List.iter spoil [ ""; "x"; String.make 16 '\xff'; String.make 17 '\000'; String.make 100 '\000' ]
 
+(* Sessions of a clock that was wrong go, too, before those of now. *)
+let kv_future () =
+  with_volume @@ fun () ->
+  let kv = store "c" in
+  let t = S.create ~idle:100. (S.kv ~capacity:65536 kv Soil.Kv.Key.empty) in
+  let begin_at now n =
+    Soil.Virtual_clock.run ~now @@ fun () ->
+    for _ = 1 to n do
+      request (browser ()) t (fun r -> S.set t r "user" "x")
+    done
+  in
+  begin_at 3e9 600;
+  begin_at 2e9 2000;
+  (* Unless no new one came into their dictionary. *)
+  bool "those of the future are swept" true (files kv <= 2050)
+
 let misuse () =
   let t = S.create (S.memory ()) in
   let outside f =
@@ -409,6 +425,7 @@ let tests =
     in_run "in memory: capacity" in_memory_bound;
     in_run "on a key-value store" on_kv;
     in_run "on a key-value store: capacity" kv_bound;
+    in_run "on a key-value store: a clock that was wrong" kv_future;
     in_run "misuse" misuse;
     property_in_run "any cookie, signed" gen_cookie (any_cookie (S.cookies keys));
     property_in_run "any cookie, in memory" gen_cookie (any_cookie (S.memory ()));

@@ -45,6 +45,14 @@ let lifetimes () =
   verified "another expiry" None (get (expiry ^ after signed));
   verified "no expiry" None (get (after longer))
 
+let wrong_clock () =
+  let at now f = Soil.Virtual_clock.run ~now f in
+  let get signed () = S.verify keys ~name:"a" signed in
+  let signed = at 3e9 (fun () -> S.sign ~lifetime:3600. keys ~name:"a" "v") in
+  verified "before its end" (Some "v") (at (3e9 +. 3599.) (get signed));
+  verified "a clock that was set back" (Some "v") (at (3e9 -. 59.) (get signed));
+  verified "decades before it was signed" None (at 2e9 (get signed))
+
 let rotation () =
   let old = S.keys [ key 'a' ]
   and both = S.keys [ key 'b'; key 'a' ]
@@ -87,6 +95,7 @@ let tests =
     test "a known signature" known;
     test "refusals" refusals;
     in_run "lifetimes" lifetimes;
+    test "a clock that was wrong" wrong_clock;
     test "rotation of keys" rotation;
     in_run "requests" requests;
     property "there and back" gen there_and_back;
