@@ -22,6 +22,7 @@ module Websocket = Websocket
 module Events = Events
 module Router = Router
 module Middleware = Middleware
+module Error_page = Error_page
 module Cookie = Cookie
 module Signed = Signed
 module Session = Session

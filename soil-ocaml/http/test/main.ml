@@ -14,6 +14,7 @@ let () =
       ("events", Test_events.tests);
       ("router", Test_router.tests);
       ("middleware", Test_middleware.tests);
+      ("error page", Test_error_page.tests);
       ("forwarded", Test_forwarded.tests);
       ("limits of rates", Test_limit.tests);
       ("budget", Test_budget.tests);
