@@ -49,23 +49,15 @@ let say keys chat request =
 
 (* The stream *)
 
-let rec forward client subscription =
-  match Soil.Broadcast.take subscription with
-  | Message m ->
-      Events.send client m;
-      forward client subscription
-  | Missed n ->
-      Events.send client (Events.message ~event:"missed" (string_of_int n));
-      forward client subscription
-  | Ended -> ()
-
 let follow chat figures request =
   let last = Option.bind (Events.last_event_id request) int_of_string_opt in
   Events.stream @@ fun client ->
   Soil.Task.scope @@ fun scope ->
   let messages = Chat.subscribe chat ?after:last scope in
   let numbers = Figures.subscribe figures scope in
-  ignore (Soil.Task.both (fun () -> forward client messages) (fun () -> forward client numbers))
+  let missed n = Events.send client (Events.message ~event:"missed" (string_of_int n)) in
+  let forward subscription () = Events.forward ~missed client subscription in
+  ignore (Soil.Task.both (forward messages) (forward numbers))
 
 let app keys chat figures =
   let routes =

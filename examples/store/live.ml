@@ -48,17 +48,7 @@ let stream t =
   Soil.Task.scope @@ fun scope ->
   (* Subscribed before the products are read: no change falls between the two. *)
   let subscription = Broadcast.subscribe scope t.changes in
-  let rec forward () =
-    match Broadcast.take subscription with
-    | Message changes ->
-        Events.send client changes;
-        forward ()
-    | Missed _ ->
-        send_all t client 0;
-        forward ()
-    | Ended -> ()
-  in
   try
     send_all t client 0;
-    forward ()
+    Events.forward client subscription ~missed:(fun _ -> send_all t client 0)
   with Database.Unavailable _ -> ()

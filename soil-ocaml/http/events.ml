@@ -90,6 +90,22 @@ let stream ?status ?(headers = H.init ()) ?keep_alive:(seconds = 15.) f =
   (* A comment that is being written ends before the response, which it would cut otherwise. *)
   Soil.Task.Mutex.lock writing
 
+let rec forward ?(missed = ignore) t subscription =
+  match Soil.Broadcast.take subscription with
+  | Message m ->
+      send t m;
+      forward ~missed t subscription
+  | Missed n ->
+      missed n;
+      forward ~missed t subscription
+  | Ended -> ()
+
+let follow ?status ?headers ?keep_alive ?missed ?policy ?max_lag ?replay broadcast =
+  stream ?status ?headers ?keep_alive @@ fun t ->
+  Soil.Task.scope @@ fun scope ->
+  let missed = Option.map (fun f n -> f t n) missed in
+  forward ?missed t (Soil.Broadcast.subscribe ?policy ?max_lag ?replay scope broadcast)
+
 let last_event_id request = Server.header request "last-event-id"
 
 (* Clients *)

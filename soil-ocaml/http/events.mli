@@ -7,20 +7,7 @@
 
       (* Each message is encoded once, for all clients. *)
       let publish price = Soil.Broadcast.publish prices (Events.message ~event:"price" price)
-
-      let follow _request =
-        Events.stream @@ fun client ->
-        Soil.Task.scope @@ fun scope ->
-        let subscription = Soil.Broadcast.subscribe scope prices in
-        let rec next () =
-          match Soil.Broadcast.take subscription with
-          | Message m ->
-              Events.send client m;
-              next ()
-          | Missed _ -> next ()
-          | Ended -> ()
-        in
-        next ()
+      let follow _request = Events.follow prices
     ]} *)
 
 (** {1:messages Messages} *)
@@ -49,6 +36,21 @@ val comment : string -> message
 type t
 (** The type for streams to a client. *)
 
+val follow :
+  ?status:Cohttp.Code.status_code ->
+  ?headers:Cohttp.Header.t ->
+  ?keep_alive:float ->
+  ?missed:(t -> int -> unit) ->
+  ?policy:Soil.Broadcast.policy ->
+  ?max_lag:int ->
+  ?replay:int ->
+  message Soil.Broadcast.t ->
+  Server.response
+(** [follow b] is the response of {!stream} with the messages of [b], from a
+    {!Soil.Broadcast.subscribe} with [policy], [max_lag] and [replay] on. It ends with [b]. A client
+    that reads too slowly misses messages: then [missed t n] is called, where they were (default:
+    nothing). Raises as {!stream}; wrong [max_lag] and [replay] end the response. *)
+
 val stream :
   ?status:Cohttp.Code.status_code ->
   ?headers:Cohttp.Header.t ->
@@ -68,6 +70,10 @@ val stream :
 val send : t -> message -> unit
 (** [send t m] sends [m], and waits until the connection has accepted it. Several tasks may send.
     Raises as writes to a body of {!Server.stream} do. *)
+
+val forward : ?missed:(int -> unit) -> t -> message Soil.Broadcast.subscription -> unit
+(** [forward t s] sends the messages of [s] until it ends: for streams that send more than those. At
+    a gap of [n] messages it calls [missed n] (default: nothing). *)
 
 val last_event_id : Server.request -> string option
 (** [last_event_id r] is the id of the last message that the client of [r] got before it connected

@@ -163,6 +163,28 @@ let responses () =
     |> String.concat "|");
   is_invalid "never" (fun () -> ignore (E.stream ~keep_alive:0. ignore))
 
+(* Four messages, the first two of which a client misses. *)
+let follows () =
+  let data ?missed () =
+    let b = Soil.Broadcast.create 4 in
+    List.iter (fun n -> Soil.Broadcast.publish b (E.message n)) [ "1"; "2"; "3"; "4" ];
+    let handler _ = E.follow ?missed ~max_lag:2 ~replay:4 b in
+    let rec close () =
+      if Soil.Broadcast.subscribers b = 0 then (
+        T.yield ();
+        close ())
+      else Soil.Broadcast.close b
+    in
+    let (), text = T.both close (fun () -> answers handler [ get "/" ]) in
+    bool "the type" true
+      (List.mem "content-type: text/event-stream" (String.split_on_char '|' (plain text)));
+    int "no subscription stays" 0 (Soil.Broadcast.subscribers b);
+    List.filter (String.starts_with ~prefix:"data: ") (String.split_on_char '|' (plain text))
+  in
+  strings "without a word" [ "data: 3"; "data: 4" ] (data ());
+  let missed t n = E.send t (E.message (Printf.sprintf "missed %d" n)) in
+  strings "with a message" [ "data: missed 2"; "data: 3"; "data: 4" ] (data ~missed ())
+
 (* The handler waits for something else: comments notice that the client has gone. *)
 let client_goes () =
   let client, server = Soil.Flow.pair () in
@@ -209,6 +231,7 @@ let tests =
     in_run "events come at once" at_once;
     property_in_run ~count:500 "events there and back" gen_events both_ways;
     in_run "responses" responses;
+    in_run "messages of a broadcast" follows;
     in_run "a client goes away" client_goes;
     in_run "the end beside a comment" ends_beside_comment;
   ]

@@ -39,19 +39,7 @@ let vote store changes request =
       | Error e -> failwith (Kv.error_to_string e))
   | _ -> Server.status `Bad_request
 
-let follow changes _request =
-  Events.stream @@ fun client ->
-  Soil.Task.scope @@ fun scope ->
-  let subscription = Broadcast.subscribe scope changes in
-  let rec next () =
-    match Broadcast.take subscription with
-    | Message message ->
-        Events.send client message;
-        next ()
-    | Missed _ -> next ()
-    | Ended -> ()
-  in
-  next ()
+let follow changes _request = Events.follow changes
 
 (* Of the numbers up to [n], without a pause. *)
 let count_primes n =
