@@ -27,19 +27,14 @@ let register db { user; password } =
 
 let by_name = Database.statement "select id, generation, password from accounts where name = $1"
 
-(* For unknown names, which take as long as a wrong password: of random bits, not of a password. *)
-let decoy =
-  "$argon2id$v=19$m=19456,t=2,p=1$c29pbC1zdG9yZS1kZWNveQ$"
-  ^ "Qm3c5n0kq9yYtE7wXr1uJ2vZpLh8sGd4fKaNbVeMxTo"
-
 let log_in db { user; password } =
-  match Database.query db by_name [ user ] with
-  | [ [ id; generation; hash ] ] when Soil_password.verify ~hash password ->
-      Some (account id user generation)
-  | [ _ ] -> None
-  | _ ->
-      ignore (Soil_password.verify ~hash:decoy password);
-      None
+  let found =
+    match Database.query db by_name [ user ] with
+    | [ [ id; generation; hash ] ] -> Some (account id user generation, hash)
+    | _ -> None
+  in
+  if Soil_password.verify_opt ~hash:(Option.map snd found) password then Option.map fst found
+  else None
 
 let session { id; generation; _ } = Printf.sprintf "%d %d" id generation
 let by_generation = Database.statement "select name from accounts where id = $1 and generation = $2"

@@ -74,4 +74,11 @@ let verify ?(limit = verified) ~hash password =
       String.length password <= longest
       && with_memory p password (fun work bytes -> Raw.password_verify work bytes password hash = 1)
 
+let verify_opt ?limit ?parameters ~hash:known password =
+  match known with
+  | Some hash -> verify ?limit ~hash password
+  | None ->
+      if String.length password <= longest then ignore (hash ?parameters password);
+      false
+
 let is_current ?(parameters = default) hash = parameters_of hash = Some parameters

@@ -2,13 +2,10 @@
     strings in the PHC format, which other libraries read and write, too.
 
     {[
-      (* For unknown users, which take as long as a wrong password. *)
-      let decoy = lazy (Soil_password.hash "")
-
       let log_in name password =
         let user = find_user name in
-        let hash = match user with Some u -> u.hash | None -> Lazy.force decoy in
-        if not (Soil_password.verify ~hash password) then None
+        let hash = Option.map (fun u -> u.hash) user in
+        if not (Soil_password.verify_opt ~hash password) then None
         else (
           if not (Soil_password.is_current hash) then
             Option.iter (set_hash (Soil_password.hash password)) user;
@@ -48,6 +45,11 @@ val verify : ?limit:parameters -> hash:string -> string -> bool
     Raises [Failure] if [hash] isn't a hash of argon2id, or one of its parameters is larger than in
     [limit] (default: 64 MiB, 4 passes, 4 lanes): a hash that others may have written must not take
     all memory or time. Raises [Out_of_memory]. *)
+
+val verify_opt : ?limit:parameters -> ?parameters:parameters -> hash:string option -> string -> bool
+(** [verify_opt ~hash password] is {!verify} with the hash of a user, and [false] without one: for
+    unknown users, whose names the time mustn't tell. That takes as long as a wrong password for
+    hashes with [parameters] (default: {!default}). Raises as {!verify} and {!val-hash}. *)
 
 val is_current : ?parameters:parameters -> string -> bool
 (** [is_current hash] is whether [hash] is of argon2id with [parameters] (default: {!default}). If

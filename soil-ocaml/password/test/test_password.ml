@@ -116,6 +116,28 @@ let at_once () =
   let tasks = List.init 20 (fun n -> Soil.Task.spawn scope (fun () -> one n)) in
   List.iter Soil.Task.await tasks
 
+(* An unknown user costs a hash, too: other tasks run meanwhile. *)
+let unknown_user () =
+  let hash = P.hash ~parameters:small "secret" in
+  bool "the password" true (P.verify_opt ~hash:(Some hash) "secret");
+  bool "another" false (P.verify_opt ~hash:(Some hash) "Secret");
+  bool "no user" false (P.verify_opt ~hash:None "secret");
+  bool "a long password" false (P.verify_opt ~hash:None (String.make 4097 'x'));
+  refused "a damaged hash" (fun () -> P.verify_opt ~hash:(Some "x") "secret");
+  refused "parameters" (fun () ->
+      P.verify_opt ~parameters:{ small with passes = 0 } ~hash:None "secret");
+  let turns = ref 0 in
+  let rec count () =
+    incr turns;
+    Soil.Task.yield ();
+    count ()
+  in
+  Soil.Task.scope @@ fun scope ->
+  ignore (Soil.Task.spawn_daemon scope count);
+  let before = !turns in
+  ignore (P.verify_opt ~hash:None "secret");
+  bool "a hash" true (!turns > before)
+
 let () =
   Alcotest.run "soil.password"
     [
@@ -125,5 +147,6 @@ let () =
           test "there and back" there_and_back;
           test "refusals" refusals;
           test "at once" at_once;
+          test "an unknown user" unknown_user;
         ] );
     ]
