@@ -1,7 +1,10 @@
 //! The scheduler against a searched list of threads.
 
-use super::{Index, Processors, Scheduler, Wait, Woken};
+use super::{Index, Processors, Scheduler, Wait, Woken, bit};
 use proptest::prelude::*;
+
+/// A thread for every processor.
+const ALL: Processors = Processors::MAX;
 
 /// A thread of the model.
 #[derive(Clone, Debug)]
@@ -10,6 +13,8 @@ struct Thread {
     index: Index,
     /// The processor on which it ran last.
     last: Option<usize>,
+    /// The processors that may run it.
+    allowed: Processors,
     /// Why it waits, unless it is ready or runs, and until when.
     wait: Wait,
     deadline: Option<u64>,
@@ -32,6 +37,8 @@ struct Processor {
     current: Option<u64>,
     idle: Idle,
     offered: Option<Index>,
+    /// It has asked for a thread.
+    known: bool,
 }
 
 /// The same with lists that are searched from the front.
@@ -51,6 +58,7 @@ impl Model {
             current: None,
             idle: Idle::No,
             offered: None,
+            known: false,
         };
         Self {
             ready: Vec::new(),
@@ -104,21 +112,26 @@ impl Model {
     fn offer(&mut self, number: u64) -> bool {
         let found = self.ready.iter().find(|thread| thread.number == number);
         let thread = found.expect("it is ready").clone();
-        if self.holder(number).is_some() {
+        if self.holder(number).is_some() || self.processors.len() == 1 {
             return false;
         }
-        let mut free: Vec<usize> = (0..self.processors.len()).collect();
-        free.retain(|at| self.processors[*at].idle != Idle::No);
-        free.sort_by_key(|at| {
+        let mut all: Vec<usize> = (0..self.processors.len()).collect();
+        all.retain(|at| thread.allowed & bit(*at) != 0);
+        all.sort_by_key(|at| {
             let halted = self.processors[*at].idle == Idle::Halted;
             (halted, Some(*at) != thread.last)
         });
-        let (1.., Some(first)) = (self.processors.len() - 1, free.first()) else {
+        let is_free = |at: &&usize| self.processors[**at].idle != Idle::No;
+        let Some(first) = all.iter().find(is_free) else {
+            // A busy one has to share.
+            let is_known = |at: &&usize| self.processors[**at].known;
+            let shares = all.iter().find(is_known).filter(|_| thread.allowed != ALL);
+            self.kicks |= shares.map_or(0, |at| bit(*at));
             return false;
         };
         let processor = &mut self.processors[*first];
         if processor.idle == Idle::Halted {
-            self.kicks |= 1 << first;
+            self.kicks |= bit(*first);
         }
         processor.idle = Idle::No;
         processor.offered = Some(thread.index);
@@ -130,7 +143,8 @@ impl Model {
         let offered = self.processors[processor].offered.take();
         let may_run = |thread: &Thread| {
             let holder = self.holder(thread.number);
-            holder.is_none_or(|holder| holder == processor)
+            let is_held = holder.is_some_and(|holder| holder != processor);
+            !is_held && thread.allowed & bit(processor) != 0
         };
         let offered = |thread: &Thread| Some(thread.index) == offered && may_run(thread);
         let first = self.ready.iter().position(may_run);
@@ -149,6 +163,7 @@ impl Model {
                 None => Idle::Awake,
             };
         }
+        place.known = true;
         place.running = next.clone();
         let previous = core::mem::replace(&mut place.current, next.as_ref().map(|t| t.number));
         if let Some(left) = previous
@@ -159,6 +174,24 @@ impl Model {
         next
     }
 
+    /// The thread of this number is for these processors from now on; returns the one that runs it
+    /// and isn't one of them.
+    fn restrict(&mut self, number: u64, allowed: Processors) -> Option<usize> {
+        let running = self
+            .processors
+            .iter_mut()
+            .filter_map(|p| p.running.as_mut());
+        let all = self.ready.iter_mut().chain(&mut self.waiting);
+        let mut all = all.chain(running);
+        all.find(|thread| thread.number == number)?.allowed = allowed;
+        if self.ready.iter().any(|thread| thread.number == number) {
+            self.offer(number);
+        }
+        let runs = |p: &Processor| p.running.as_ref().is_some_and(|its| its.number == number);
+        let holder = self.processors.iter().position(runs)?;
+        (allowed & bit(holder) == 0).then_some(holder)
+    }
+
     /// The number of live threads.
     fn live_count(&self) -> usize {
         let running = self.processors.iter().filter_map(|p| p.running.as_ref());
@@ -167,11 +200,14 @@ impl Model {
 
     /// Whether a thread is ready while a processor is free and doesn't come for one.
     fn wastes_a_processor(&self) -> bool {
-        let held = |thread: &&Thread| self.holder(thread.number).is_none();
-        let ready = self.ready.iter().filter(held).count();
         let comes = |p: &&Processor| p.idle == Idle::No && p.running.is_none();
         let coming = self.processors.iter().filter(comes).count();
-        self.processors.iter().any(|p| p.idle != Idle::No) && ready > coming
+        self.processors.iter().enumerate().any(|(at, processor)| {
+            let is_free = |thread: &&Thread| self.holder(thread.number).is_none();
+            let ready = self.ready.iter().filter(is_free);
+            let ready = ready.filter(|thread| thread.allowed & bit(at) != 0);
+            processor.idle != Idle::No && ready.count() > coming
+        })
     }
 }
 
@@ -190,6 +226,7 @@ enum Step {
     Event,
     Expire(u8),
     Interrupt(u8),
+    Restrict(u8, u8),
 }
 
 /// Steps, each of one of `N` processors.
@@ -209,6 +246,7 @@ fn steps<const N: usize>() -> impl Strategy<Value = Vec<(usize, Step)>> {
         1 => Just(Step::Event),
         2 => any::<u8>().prop_map(Step::Expire),
         1 => any::<u8>().prop_map(Step::Interrupt),
+        1 => any::<(u8, u8)>().prop_map(|(number, set)| Step::Restrict(number, set)),
     ];
     proptest::collection::vec((0..N, step), 0..300)
 }
@@ -242,6 +280,7 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
                     number: numbers,
                     index,
                     last: None,
+                    allowed: ALL,
                     wait: Wait::Time,
                     deadline: None,
                     woken: Woken::Done,
@@ -360,6 +399,19 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
                 }
                 let taken = model.take(|waiter| waiter.number == number, 1);
                 model.wake(taken, Woken::Interrupted);
+            }
+            Step::Restrict(number, set) => {
+                let number = u64::from(number) % numbers.max(1);
+                let allowed = match Processors::from(set) & (bit(N) - 1) {
+                    0 => ALL,
+                    some => some,
+                };
+                let index = scheduler.threads().find(|(_, its)| **its == number);
+                if let Some((index, _)) = index {
+                    let expected = model.restrict(number, allowed);
+                    prop_assert_eq!(scheduler.restrict(index, allowed), expected);
+                    prop_assert_eq!(scheduler.misplaced(index), expected);
+                }
             }
             _ => {}
         }
@@ -582,4 +634,16 @@ fn a_thread_moves_to_its_processors() {
     assert_eq!(scheduler.next(1), None);
     assert_eq!(scheduler.take_kicks(), 1 << 3);
     assert_eq!(scheduler.next(3), Some(threads[2]));
+}
+
+#[test]
+fn a_ready_thread_moves_to_a_processor_without_one() {
+    let (mut scheduler, _) = halted();
+    let running = scheduler.add_for(4, 1 << 2).expect("memory");
+    assert_eq!(scheduler.next(2), Some(running));
+    let ready = scheduler.add_for(5, 1 << 2).expect("memory");
+    assert_eq!(scheduler.take_kicks(), 1 << 2, "its processor is busy");
+    assert_eq!(scheduler.restrict(ready, 1 << 1 | 1 << 2), None);
+    assert_eq!(scheduler.take_kicks(), 1 << 1);
+    assert_eq!(scheduler.next(1), Some(ready));
 }
