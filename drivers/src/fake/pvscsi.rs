@@ -160,7 +160,7 @@ impl PvscsiHandle {
 
     /// Lets the adapter work.
     pub fn step(&self) {
-        lock(&self.model).work();
+        lock(&self.model).work(false);
     }
 
     /// Number of resets.
@@ -261,8 +261,9 @@ impl Model {
         self.interrupt(COMPLETED);
     }
 
-    /// Fetches requests, and completes those of units that aren't stuck.
-    fn work(&mut self) {
+    /// Fetches requests, and completes those of units that aren't stuck. An adapter may expect reads
+    /// and writes only after the doorbell for those (`transfers_only`).
+    fn work(&mut self, transfers_only: bool) {
         let Some(rings) = &self.rings else { return };
         if self.device.gone {
             return;
@@ -285,6 +286,8 @@ impl Model {
             assert!(context != 0 && context >> 32 == 0, "context {context:#x}");
             let is_new = self.held.iter().all(|held| held.long(0) != context);
             assert!(is_new || self.lied, "a context twice");
+            let is_transfer = matches!(request.bytes[40], 0x28 | 0x2a | 0x88 | 0x8a);
+            assert!(is_transfer || !transfers_only, "the doorbell of transfers");
             self.held.push_back(request);
             self.consumed = self.consumed.wrapping_add(1);
             self.set_index(4, self.consumed);
@@ -492,11 +495,11 @@ impl Registers for PvscsiRegisters {
             offset::INTERRUPT_MASK => model.mask = value,
             offset::KICK_READ_WRITE => {
                 model.kicks.0 += 1;
-                model.work();
+                model.work(true);
             }
             offset::KICK_OTHER => {
                 model.kicks.1 += 1;
-                model.work();
+                model.work(false);
             }
             _ => panic!("a write of {value:#x} to {offset:#x}"),
         }

@@ -147,6 +147,27 @@ fn one_doorbell_serves_many_commands_of_either_kind() {
 }
 
 #[test]
+fn one_doorbell_announces_transfers_with_another_command_in_any_order() {
+    for order in [[true, false], [false, true]] {
+        let units = [(0, 0), (1, 0)].map(|at| (at, LogicalUnit::new(64, 512)));
+        let (mut scsi, handle, _) = start(PvscsiDevice::new(units));
+        let bytes = Vec::leak(vec![0; SECTOR]);
+        let (transfers, others) = handle.kicks();
+        for (disk, is_transfer) in order.into_iter().enumerate() {
+            let request = match is_transfer {
+                // SAFETY: the memory stays.
+                true => unsafe { Request::read(0, place(bytes), SECTOR) },
+                false => Request::flush(),
+            };
+            scsi.submit(disk, request, 0).unwrap();
+        }
+        scsi.kick();
+        assert_eq!(handle.kicks(), (transfers, others + 1), "{order:?}");
+        assert_eq!(scsi.poll(&mut |_, _, result| result.unwrap()), 2);
+    }
+}
+
+#[test]
 fn a_waiting_driver_is_interrupted() {
     let (mut scsi, handle) = one(LogicalUnit::new(64, 512));
     unit(&handle, |unit| unit.stuck = true);
