@@ -188,3 +188,89 @@ impl Requests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Clear, SECTOR};
+    use std::vec;
+
+    const PARTS: u16 = 3;
+    const GEOMETRY: Geometry = Geometry {
+        sectors: 64,
+        read_only: false,
+        can_discard: true,
+        ..Geometry::NONE
+    };
+
+    /// A request of some parts, of which so many are commands.
+    fn request(commands: u16) -> Requests {
+        let mut requests = Requests::new(4);
+        let clear = Request::clear(Clear::Discard, 0, PARTS.into());
+        requests.accept(&GEOMETRY, clear, 7).unwrap();
+        issue(&mut requests, commands);
+        requests
+    }
+
+    fn issue(requests: &mut Requests, commands: u16) {
+        let mut room = commands;
+        requests.issue(&mut |index, rest| {
+            assert_eq!(index, 0);
+            if room == 0 {
+                return Ok(Issued::Full);
+            }
+            room -= 1;
+            rest.advance(SECTOR);
+            Ok(Issued::Some)
+        });
+    }
+
+    fn ended(requests: &mut Requests) -> Vec<(u64, Result<(), DiskError>)> {
+        let mut ended = vec![];
+        requests.report(&mut |token, result| ended.push((token, result)));
+        ended
+    }
+
+    #[test]
+    fn the_first_error_of_any_part_is_the_requests() {
+        for first in 0..PARTS {
+            for second in first..PARTS {
+                let mut requests = request(PARTS);
+                for part in 0..PARTS {
+                    assert_eq!(ended(&mut requests), [], "{part}");
+                    let result = match part {
+                        _ if part == first => Err(DiskError::Medium),
+                        _ if part == second => Err(DiskError::Io),
+                        _ => Ok(()),
+                    };
+                    requests.complete(0, result);
+                }
+                assert_eq!(ended(&mut requests), [(7, Err(DiskError::Medium))]);
+                assert_eq!(requests.unfinished(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_ends_after_its_commands_however_the_rest_fails() {
+        let fails: [&dyn Fn(&mut Requests); 3] = [
+            &|requests| requests.abandon(DiskError::Removed),
+            &|requests| requests.issue(&mut |_, _| Err(DiskError::Removed)),
+            // The next part isn't started after the error.
+            &|requests| {
+                requests.complete(0, Err(DiskError::Removed));
+                requests.issue(&mut |_, _| panic!("another part"));
+            },
+        ];
+        for (at, fail) in fails.into_iter().enumerate() {
+            let mut requests = request(2);
+            fail(&mut requests);
+            let left = if at == 2 { 1 } else { 2 };
+            for _ in 0..left {
+                assert_eq!(ended(&mut requests), [], "{at}");
+                requests.complete(0, Ok(()));
+            }
+            assert_eq!(ended(&mut requests), [(7, Err(DiskError::Removed))], "{at}");
+        }
+    }
+}
