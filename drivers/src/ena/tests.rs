@@ -289,6 +289,31 @@ fn frames_in_several_buffers_are_joined() {
 }
 
 #[test]
+fn buffers_that_are_not_full_are_put_together() {
+    let (mut card, handle, _) = start_device(EnaDevice::default(), (true, true));
+    let frame = bytes(3000);
+    // The first buffer, the second one, all; the last has what is left.
+    for pieces in [
+        &[1000][..],
+        &[2047],
+        &[1, 1, 2048],
+        &[2048, 1, 951],
+        &[700; 5],
+    ] {
+        handle.with(|device| {
+            device.rx_pieces.extend(pieces);
+            device.inbox.push_back(frame.clone());
+        });
+        handle.step();
+        let copied = card.counters().rx_copied;
+        let got = received(&mut *card);
+        assert!(got.len() == 1 && got[0].0 == frame, "{pieces:?}");
+        assert_eq!(card.counters().rx_copied, copied + 1, "{pieces:?}");
+        handle.with(|device| assert!(device.rx_pieces.is_empty(), "{pieces:?}"));
+    }
+}
+
+#[test]
 fn completions_in_any_order_free_their_frames() {
     let device = EnaDevice {
         reversed: true,

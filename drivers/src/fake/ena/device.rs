@@ -135,6 +135,8 @@ pub struct EnaDevice {
     pub vectors: u32,
     /// Bytes before a received frame, if the driver said that it takes them.
     pub rx_offset: u8,
+    /// Maximum bytes of frames in the next receive buffers; the others are filled.
+    pub rx_pieces: VecDeque<usize>,
     /// Registers can be read as such.
     pub direct_reads: bool,
     /// Registers can be read without a read.
@@ -223,6 +225,7 @@ impl Default for EnaDevice {
             low_latency: EnaLowLatency::default(),
             vectors: 9,
             rx_offset: 0,
+            rx_pieces: VecDeque::new(),
             direct_reads: true,
             readless: true,
             reset_reads: 1,

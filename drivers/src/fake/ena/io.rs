@@ -548,16 +548,19 @@ impl Model {
             let Some(queue) = self.submissions.get_mut(&id) else {
                 return;
             };
-            let mut rest = bytes.len() + usize::from(offset);
-            let mut needed = 0;
+            let mut rest = bytes.len();
+            let mut rooms = Vec::new();
+            let mut pieces = self.device.rx_pieces.iter();
             for posted in &queue.buffers {
-                rest = rest.saturating_sub(posted.len);
-                needed += 1;
+                let skipped = if rooms.is_empty() { offset } else { 0 };
+                let room = posted.len - usize::from(skipped);
+                rooms.push(pieces.next().map_or(room, |piece| room.min(*piece)));
+                rest = rest.saturating_sub(rooms[rooms.len() - 1]);
                 if rest == 0 {
                     break;
                 }
             }
-            if needed > usize::from(self.device.max_descriptors[1]) {
+            if rooms.len() > usize::from(self.device.max_descriptors[1]) {
                 self.device.dropped += 1;
                 continue;
             }
@@ -565,22 +568,24 @@ impl Model {
                 self.device.inbox.push_front(bytes);
                 return;
             }
-            let buffers: Vec<Posted> = queue.buffers.drain(..needed).collect();
+            let buffers: Vec<_> = queue.buffers.drain(..rooms.len()).zip(rooms).collect();
+            let given = buffers.len().min(self.device.rx_pieces.len());
+            self.device.rx_pieces.drain(..given);
             self.deliver(id, &bytes, hash, (offset, &buffers));
         }
     }
 
-    fn deliver(&mut self, id: u16, bytes: &[u8], hash: u32, to: (u8, &[Posted])) {
+    /// Writes a frame to buffers, as many bytes to each as it has room for.
+    fn deliver(&mut self, id: u16, bytes: &[u8], hash: u32, to: (u8, &[(Posted, usize)])) {
         let (offset, buffers) = to;
         let Some(completions) = self.submissions.get(&id).map(|queue| queue.completions) else {
             return;
         };
         let mut rest = bytes;
         let info = self.parsed(bytes);
-        for (index, posted) in buffers.iter().enumerate() {
+        for (index, (posted, room)) in buffers.iter().enumerate() {
             let skipped = if index == 0 { offset } else { 0 };
-            let room = posted.len - usize::from(skipped);
-            let (piece, after) = rest.split_at(room.min(rest.len()));
+            let (piece, after) = rest.split_at(rest.len().min(*room));
             rest = after;
             let address = posted.address + u64::from(skipped);
             self.memory.write(address, piece);
