@@ -12,7 +12,7 @@ use super::super::queues::{Checksum, Frame, Queues, Sending};
 use super::super::shared::Shared;
 use super::super::slots::{Slot, Slots};
 use crate::fake::HostMemory;
-use crate::net::{Gso, GsoKind, NetConfig, TxChecksum, TxMeta};
+use crate::net::{Gso, GsoKind, MAX_FRAME, NetConfig, TxChecksum, TxMeta};
 use crate::registers::Registers;
 use crate::transport::Interrupt;
 use proptest::collection::vec;
@@ -20,6 +20,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 const ENTRIES: u16 = 64;
+/// DQO: descriptors of the longest frame (segmentation, context, data of at most 16,383 bytes), and
+/// those that stay unused before the first one.
+const MAX_DESCRIPTORS: u32 = 2 + 5;
+const GAP: u32 = 4;
 
 /// Doorbells that keep the last value.
 #[derive(Clone, Default)]
@@ -264,6 +268,26 @@ proptest! {
         post(bench.memory, &mut completed, 2, tag);
         post(bench.memory, &mut completed, 2, tag);
         prop_assert!(bench.queues.reclaim(&mut bench.slots).is_err());
+    }
+
+    /// A device that reports no descriptors as fetched.
+    #[test]
+    fn dqo_descriptors_leave_the_gap(sizes in vec(any::<bool>(), 16)) {
+        let mut bench = dqo();
+        let mut used = 0;
+        // Small ones at the end: the number in use passes the limit by steps of two.
+        for large in sizes.into_iter().chain([false; 40]) {
+            let len = if large { MAX_FRAME } else { 100 };
+            let has_room = bench.queues.has_room();
+            prop_assert_eq!(has_room, used + MAX_DESCRIPTORS + GAP < u32::from(ENTRIES));
+            if bench.send(len, large).is_none() {
+                continue;
+            }
+            let tail = bench.bell.take().expect("a doorbell");
+            prop_assert_eq!(tail - used, if large { MAX_DESCRIPTORS } else { 2 });
+            used = tail;
+            prop_assert!(used + GAP < u32::from(ENTRIES), "{} in use", used);
+        }
     }
 
     #[test]
