@@ -186,6 +186,22 @@ impl Vmxnet3Handle {
         (model.resets, model.interrupts, model.doorbells)
     }
 
+    /// Third words of the descriptors of frames to send, which have their generation.
+    #[cfg(test)]
+    pub(crate) fn transmit_words(&self) -> Vec<&'static std::sync::atomic::AtomicU32> {
+        let model = lock(&self.model);
+        let word = |index: u32| {
+            let at = model.transmit.address + u64::from(index) * 16 + 8;
+            let at = model
+                .memory
+                .host(at, 4, crate::memory::Access::DeviceWrites);
+            // SAFETY: an aligned word of the ring, which is accessed only atomically and lives as
+            // long as the card, as the caller's use does.
+            unsafe { std::sync::atomic::AtomicU32::from_ptr(at.as_ptr().cast()) }
+        };
+        (0..model.transmit.size).map(word).collect()
+    }
+
     /// Masks vector 0, as the handler of a line.
     pub fn mask(&self) {
         lock(&self.model).masked[0] = true;

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec;
 use std::vec::Vec;
 
@@ -83,7 +84,8 @@ fn a_card_that_cannot_be_started_says_why() {
 #[test]
 fn frames_are_sent_and_received_many_times_around_the_rings() {
     let (mut card, handle) = card();
-    for round in 0..1500_u32 {
+    // More than positions of 16 bits count.
+    for round in 0..70_000_u32 {
         let frame = vec![round as u8; 60 + (round as usize % 1400)];
         send(&mut *card, &frame, TxMeta::default()).unwrap();
         card.flush();
@@ -95,7 +97,7 @@ fn frames_are_sent_and_received_many_times_around_the_rings() {
     assert!(card.is_drained());
     assert_eq!(
         handle.counts().2,
-        [1500, 1],
+        [70_000, 1],
         "no doorbell for buffers, but the first"
     );
 }
@@ -124,22 +126,8 @@ fn a_burst_fills_the_receive_ring_and_all_arrive() {
     }
 }
 
-#[test]
-fn offloads_are_described_in_the_first_descriptor() {
-    let (mut card, handle) = card();
-    let checksum = Some(TxChecksum {
-        start: 34,
-        offset: 16,
-    });
-    send(
-        &mut *card,
-        &[1; 100],
-        TxMeta {
-            checksum,
-            gso: None,
-        },
-    )
-    .unwrap();
+/// A frame of eight descriptors.
+fn large() -> (Vec<u8>, TxMeta) {
     let mut frame = vec![5; 65_000];
     frame[12..14].copy_from_slice(&[8, 0]);
     // The sum of the pseudo-header with the length, and without it.
@@ -149,7 +137,18 @@ fn offloads_are_described_in_the_first_descriptor() {
         segment: 1448,
         headers: 66,
     });
-    let meta = TxMeta { checksum, gso };
+    let checksum = Some(TxChecksum {
+        start: 34,
+        offset: 16,
+    });
+    (frame, TxMeta { checksum, gso })
+}
+
+#[test]
+fn offloads_are_described_in_the_first_descriptor() {
+    let (mut card, handle) = card();
+    let (frame, meta) = large();
+    send(&mut *card, &[1; 100], TxMeta { gso: None, ..meta }).unwrap();
     send(&mut *card, &frame, meta).unwrap();
     card.flush();
     handle.with(|device| {
@@ -188,6 +187,55 @@ fn offloads_are_described_in_the_first_descriptor() {
         ),
         bad
     );
+}
+
+/// A card that takes a frame as soon as its first descriptor has its generation, without a doorbell.
+#[test]
+fn a_frame_s_first_descriptor_is_published_last() {
+    const ROUNDS: usize = 300;
+    let (mut card, handle) = card();
+    let words = handle.transmit_words();
+    let (frame, meta) = large();
+    let count = frame.len().div_ceil(8192);
+    let (watched, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let wait = |round: &AtomicUsize, of| {
+        while round.load(Ordering::Acquire) != of {
+            std::thread::yield_now();
+        }
+    };
+    let halves = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let is_written = |position: usize| {
+                let generation = words[position % words.len()].load(Ordering::Acquire) >> 14 & 1;
+                generation == u32::from((position / words.len()).is_multiple_of(2))
+            };
+            let mut halves = 0;
+            for round in 0..ROUNDS {
+                watched.store(round + 1, Ordering::Release);
+                let frame = round * count..(round + 1) * count;
+                let mut spins = 0_u32;
+                while !is_written(frame.start) {
+                    spins += 1;
+                    // The driver may be on the same processor.
+                    if spins.is_multiple_of(1 << 14) {
+                        std::thread::yield_now();
+                    }
+                }
+                halves += usize::from(!frame.rev().all(is_written));
+                seen.store(round + 1, Ordering::Release);
+            }
+            halves
+        });
+        for round in 1..=ROUNDS {
+            wait(&watched, round);
+            send(&mut *card, &frame, meta).unwrap();
+            wait(&seen, round);
+            card.flush();
+            handle.with(|device| device.sent.clear());
+        }
+        watcher.join().unwrap()
+    });
+    assert_eq!(halves, 0, "frames without all their descriptors");
 }
 
 #[test]
