@@ -63,6 +63,8 @@ let of_http_problem : Http.problem -> Status.t = function
   | Truncated -> Status.v Unavailable "the connection ended before the response"
   | Too_slow -> Status.v Unavailable "the server is too slow"
   | Malformed -> Status.v Internal "the response isn't HTTP"
+  (* Messages have a limit of their own. *)
+  | Too_large -> Status.v Resource_exhausted "the response's metadata is too large"
   | problem -> Status.v Unknown (Http.problem_to_string problem)
 
 let of_exception = function

@@ -138,9 +138,9 @@ val upgrade :
 
 (** The type for problems of a response. *)
 type problem =
-  | Malformed  (** It isn't HTTP, or exceeds the limits of a head. *)
+  | Malformed  (** It isn't HTTP. *)
   | Truncated  (** The connection ended before the body. *)
-  | Too_large  (** The body is longer than [body_bytes] of {!type-limits}. *)
+  | Too_large  (** The head, the body or the trailers exceed {!type-limits}. *)
   | Too_slow  (** A timeout expired. *)
   | Too_many_redirects
   | Insecure_redirect  (** From https to http. *)

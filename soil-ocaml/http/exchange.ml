@@ -36,9 +36,9 @@ type problem =
 exception Failed of Uri.t * problem
 
 let problem_to_string = function
-  | Malformed -> "the response isn't HTTP, or its head is too large"
+  | Malformed -> "the response isn't HTTP"
   | Truncated -> "the connection ended before the body"
-  | Too_large -> "the body is longer than allowed"
+  | Too_large -> "the head, the body or the trailers are larger than allowed"
   | Too_slow -> "the server is too slow"
   | Too_many_redirects -> "too many redirects"
   | Insecure_redirect -> "a redirect from https to http"
@@ -289,7 +289,9 @@ let framing_fields meth body =
 
 let failed uri = function
   | Head.Refused `Request_timeout -> Failed (uri, Too_slow)
-  | Head.Refused `Request_entity_too_large -> Failed (uri, Too_large)
+  | Head.Refused (`Request_entity_too_large | `Request_header_fields_too_large)
+  | Soil.Error { code = Too_large; _ } ->
+      Failed (uri, Too_large)
   | Head.Refused _ -> Failed (uri, Malformed)
   | Input.Late | Soil.Task.Timeout _ -> Failed (uri, Too_slow)
   | No_upgrade -> Failed (uri, Not_supported)

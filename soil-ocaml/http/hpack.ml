@@ -276,8 +276,11 @@ let decoder ~table_bytes =
   table.max_bytes <- initial_table_bytes;
   { table; max_table_bytes }
 
+(* The rest of a field has to come. *)
+exception Incomplete
+
 let byte input =
-  if input.next = input.stop then raise (Error "truncated block");
+  if input.next = input.stop then raise_notrace Incomplete;
   let c = Bytes.get_uint8 input.block input.next in
   input.next <- input.next + 1;
   c
@@ -295,16 +298,29 @@ let integer input ~prefix first =
   let n = first land max in
   if n < max then n else integer_rest input n 0
 
-let text input =
+(* A string as it is in a block. *)
+type span = { at : int; bytes : int; is_coded : bool }
+
+let span input =
   let first = byte input in
-  let length = integer input ~prefix:7 first and offset = input.next in
-  if length > input.stop - offset then raise (Error "truncated string");
-  input.next <- offset + length;
-  if first < 128 then Plain { offset; length }
+  let bytes = integer input ~prefix:7 first in
+  { at = input.next; bytes; is_coded = first >= 128 }
+
+let pass input span =
+  if span.bytes > input.stop - span.at then raise_notrace Incomplete;
+  input.next <- span.at + span.bytes
+
+let measured input { at; bytes; is_coded } =
+  if not is_coded then Plain { offset = at; length = bytes }
   else
     let huffman = Lazy.force Huffman.table in
-    let decoded = Huffman.decode huffman input.block offset length Bytes.empty in
-    Coded { offset; encoded = length; length = decoded }
+    let decoded = Huffman.decode huffman input.block at bytes Bytes.empty in
+    Coded { offset = at; encoded = bytes; length = decoded }
+
+let text input =
+  let span = span input in
+  pass input span;
+  measured input span
 
 let text_length = function
   | Known s -> String.length s
@@ -324,21 +340,28 @@ let indexed d index =
   else if index <= static_count + d.table.count then Table.get d.table (index - static_count - 1)
   else raise (Error "index beyond the table")
 
-(* RFC 7541 §4.2: only at the beginning of a block, and two at most: the smallest size, the last. *)
-let rec table_sizes d input ~allowed =
-  if input.next < input.stop then
-    let first = Bytes.get_uint8 input.block input.next in
-    if first land 0xe0 = 0x20 then (
-      if allowed = 0 then raise (Error "too many changes of the table's size");
-      let bytes = integer input ~prefix:5 (byte input) in
-      if bytes > d.max_table_bytes then raise (Error "table size beyond the setting");
-      Table.resize d.table bytes;
-      table_sizes d input ~allowed:(allowed - 1))
+let is_table_size first = first land 0xe0 = 0x20
 
-let decode d block offset length ~max_bytes ~max_fields =
+let set_table_bytes (d : decoder) input first =
+  let bytes = integer input ~prefix:5 first in
+  if bytes > d.max_table_bytes then raise (Error "table size beyond the setting");
+  Table.resize d.table bytes
+
+(* RFC 7541 §4.2: only at the beginning of a block, and two at most: the smallest size, the last. *)
+let most_sizes = 2
+
+let rec table_sizes d input ~allowed =
+  if input.next < input.stop && is_table_size (Bytes.get_uint8 input.block input.next) then (
+    if allowed = 0 then raise (Error "too many changes of the table's size");
+    set_table_bytes d input (byte input);
+    table_sizes d input ~allowed:(allowed - 1))
+
+let input_of block offset length =
   if offset < 0 || length < 0 || length > Bytes.length block - offset then
-    invalid_arg "Hpack.decode: range";
-  let input = { block; next = offset; stop = offset + length } in
+    invalid_arg "Hpack: range";
+  { block; next = offset; stop = offset + length }
+
+let decode_complete d input ~max_bytes ~max_fields =
   let fields = ref [] and bytes = ref 0 and count = ref 0 in
   (* Once a field isn't kept, none is. *)
   let is_kept size =
@@ -359,18 +382,102 @@ let decode d block offset length ~max_bytes ~max_fields =
       if enters then Table.add d.table field;
       if is_kept then fields := field :: !fields)
   in
-  table_sizes d input ~allowed:2;
+  table_sizes d input ~allowed:most_sizes;
   while input.next < input.stop do
     let first = byte input in
     if first >= 0x80 then (
       let field = indexed d (integer input ~prefix:7 first) in
       if is_kept (field_size field) then fields := field :: !fields)
     else if first >= 0x40 then literal first ~prefix:6 ~enters:true
-    else if first >= 0x20 then raise (Error "table size within a block")
+    else if is_table_size first then raise (Error "table size within a block")
     else literal first ~prefix:4 ~enters:false
   done;
   if !count > max_fields || !bytes > max_bytes then raise Too_large;
   List.rev !fields
+
+let truncated () = raise (Error "truncated block")
+
+let decode d block offset length ~max_bytes ~max_fields =
+  try decode_complete d (input_of block offset length) ~max_bytes ~max_fields
+  with Incomplete -> truncated ()
+
+(* Blocks of which only the table is kept *)
+
+type skipping = {
+  mutable sizes : int; (* Changes of the table's size that may come. *)
+  mutable left : int; (* Bytes of a string that go by. *)
+  mutable has_value : bool; (* They are a name, behind which a value comes. *)
+}
+
+let skipping () = { sizes = most_sizes; left = 0; has_value = false }
+
+(* A table has no space for a longer string: the longest code has 30 bits. *)
+let longest_entering (d : decoder) = 4 * d.max_table_bytes
+
+(* Nothing changes unless all of the field is there. *)
+let skip_literal d s input first =
+  let enters = first >= 0x40 in
+  let let_by span ~has_value =
+    if enters then ignore (Table.has_space d.table max_int);
+    s.left <- span.bytes;
+    s.has_value <- has_value
+  in
+  let value name =
+    let value = span input in
+    if value.bytes > longest_entering d then let_by value ~has_value:false
+    else (
+      pass input value;
+      if enters then
+        let name = name () and value = measured input value in
+        let size = text_length name + text_length value + overhead in
+        if Table.has_space d.table size then
+          Table.add d.table (text_string input name, text_string input value))
+  in
+  match integer input ~prefix:(if enters then 6 else 4) first with
+  | 0 ->
+      let name = span input in
+      if name.bytes > longest_entering d then let_by name ~has_value:true
+      else (
+        pass input name;
+        value (fun () -> measured input name))
+  | index ->
+      let name = Known (fst (indexed d index)) in
+      value (fun () -> name)
+
+let skip_field d s input =
+  let first = byte input in
+  if is_table_size first then (
+    if s.sizes = 0 then raise (Error "table size within a block");
+    set_table_bytes d input first;
+    s.sizes <- s.sizes - 1)
+  else (
+    if first >= 0x80 then ignore (indexed d (integer input ~prefix:7 first))
+    else skip_literal d s input first;
+    s.sizes <- 0)
+
+let skip_value s input =
+  s.left <- (span input).bytes;
+  s.has_value <- false
+
+let skip d s block offset length =
+  let input = input_of block offset length in
+  let rec go () =
+    let at = input.next in
+    if at < input.stop then
+      if s.left > 0 then (
+        let n = min s.left (input.stop - at) in
+        s.left <- s.left - n;
+        input.next <- at + n;
+        go ())
+      else
+        match if s.has_value then skip_value s input else skip_field d s input with
+        | () -> go ()
+        | exception Incomplete -> input.next <- at
+  in
+  go ();
+  input.next - offset
+
+let end_of_skip s ~rest = if rest > 0 || s.left > 0 || s.has_value then truncated ()
 
 (* Encoding *)
 

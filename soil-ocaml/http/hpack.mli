@@ -24,6 +24,22 @@ val decode :
     Names and values can have any bytes. Each length is computed before a string is allocated;
     beyond a limit fields only change the dynamic table. *)
 
+type skipping
+(** The type for a block of which only the dynamic table is kept, as it comes by pieces. *)
+
+val skipping : unit -> skipping
+(** [skipping ()] is at the beginning of a block. *)
+
+val skip : decoder -> skipping -> bytes -> int -> int -> int
+(** [skip d s b offset length] is the number of bytes of this piece that aren't needed any more. The
+    rest is the beginning of a field: it comes again, with more behind it, and is at most some eight
+    times as long as the table. A longer name or value, which no table has space for, isn't decoded.
+*)
+
+val end_of_skip : skipping -> rest:int -> unit
+(** [end_of_skip s ~rest] raises {!Error} if the block isn't complete at its end, where [rest] bytes
+    are left of {!skip}. *)
+
 type encoder
 
 val encoder : unit -> encoder

@@ -41,7 +41,7 @@ let fail_reset asked =
   | Some Not_seen -> raise Exchange.Not_seen
   | Some Connection_over -> raise Exchange.Nothing_came
   | Some (By_this_end _) -> Soil_backtrace.raise (Head.Refused `Bad_request)
-  | Some (By_peer _) | None -> Link.fail_reset asked.stream "read"
+  | Some (By_peer _ | Too_large) | None -> Link.fail_reset asked.stream "read"
 
 let next_head asked () =
   let is_there () = not (Queue.is_empty asked.heads) in
@@ -53,6 +53,7 @@ let next_head asked () =
 let trailers asked () =
   let stream = asked.stream.stream in
   Link.await asked.stream (fun () -> C.is_received stream || Link.is_reset asked.stream);
+  if C.reset_of stream = Some Too_large then fail_reset asked;
   match Http2_head.trailers (C.trailers stream) with
   | trailers -> trailers
   | exception Http2_head.Malformed -> Soil_backtrace.raise (Head.Refused `Bad_request)
@@ -92,7 +93,7 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
   let the stream f = Option.iter f (Hashtbl.find_opt asked (C.id stream)) in
   let on_head link stream fields ~last =
     the stream (fun asked -> on_head asked link stream fields ~last)
-  and on_large_head (link : Link.t) stream = C.refuse link.conn stream F.Cancel in
+  and on_large_head (link : Link.t) stream = C.refuse_large link.conn stream in
   let input = Input.create flow in
   let link = Link.create By_users C.Client limits input ~on_head ~on_large_head in
   let open_stream ~meth =

@@ -1,7 +1,7 @@
 module F = Http2_frame
 
 type role = Server | Client
-type reset = By_peer of F.error | By_this_end of F.error | Not_seen | Connection_over
+type reset = By_peer of F.error | By_this_end of F.error | Too_large | Not_seen | Connection_over
 
 (* What has come of a message. *)
 type receiving = Head | Body | Received
@@ -38,13 +38,7 @@ exception Failed of F.error * string
 type allowance = { mutable left : float; mutable since : float }
 
 (* Which head the fragments belong to that have come. *)
-type fragments = {
-  stream : int;
-  flags : int;
-  depends_on_itself : bool;
-  text : Buffer.t;
-  mutable continuations : int;
-}
+type fragments = { stream : int; flags : int; depends_on_itself : bool; block : Http2_block.t }
 
 type t = {
   role : role;
@@ -267,17 +261,21 @@ let end_early t s reason =
 
 let has_number s = s.id >= 0
 
-let reset t s error =
+let reset_as t s error reason =
   if s.reset = None && Hashtbl.mem t.table s.id then (
     if has_number s then (
       add_reset t s.id error;
       t.own_resets <- t.own_resets + 1);
-    end_early t s (By_this_end error))
+    end_early t s reason)
+
+let reset t s error = reset_as t s error (By_this_end error)
 
 (* The peer's mistake, for which it may not make this end work for ever (CVE-2025-8671). *)
 let refuse t s error =
   charge t;
   reset t s error
+
+let refuse_large t s = reset_as t s F.Cancel Too_large
 
 let refuse_id t id error =
   charge t;
@@ -391,15 +389,14 @@ let send_data t (s : stream) b off len ~last =
 let size_of fields =
   List.fold_left (fun n (name, value) -> n + String.length name + String.length value + 32) 0 fields
 
-(* [None] if the head exceeds the limits; the table is right in any case. *)
-let decode t b off len =
-  match
-    Hpack.decode t.decoder b off len ~max_bytes:t.limits.head_bytes ~max_fields:t.limits.fields
-  with
-  | fields -> Some fields
-  | exception Hpack.Too_large -> None
-  | exception Hpack.Error reason -> fail t F.Compression_error reason
+(* A head beyond the limits counts as so many frames: it may name an entry of the table 16,000 times
+   (CVE-2026-49975), each of which is read. So does each further frame of that size. *)
+let large_head = 10.
 
+let charge_skipped t len =
+  charge t ~n:(Float.max 1. (large_head *. float_of_int len /. float_of_int F.least_max_frame))
+
+let decoded t f = try f () with Hpack.Error reason -> fail t F.Compression_error reason
 let is_pseudo (name, _) = String.length name > 0 && name.[0] = ':'
 
 let trailing_head t s fields ~last =
@@ -409,16 +406,12 @@ let trailing_head t s fields ~last =
       (* A server has no use for them. *)
       if t.role = Client then s.trailers <- fields;
       end_receiving t s
-  | Some _ | None -> refuse t s F.Protocol_error
-
-(* A head beyond the limits counts as so many frames: it may name an entry of the table 16,000 times
-   (CVE-2026-49975), each of which is read. *)
-let large_head = 10.
+  | Some _ -> refuse t s F.Protocol_error
+  | None -> refuse_large t s
 
 let first_head t s fields ~last =
   match fields with
   | None ->
-      charge t ~n:large_head;
       if last then s.receiving <- Received;
       t.events.on_large_head s
   | Some fields ->
@@ -440,9 +433,10 @@ let new_head t id fields ~last =
   then refuse_id t id F.Refused_stream
   else first_head t (new_stream t id) fields ~last
 
-let head t ~stream:id ~flags ~depends_on_itself b off len =
+(* [fields] is [None] if they exceed the limits. *)
+let head t ~stream:id ~flags ~depends_on_itself fields =
   let last = flags land F.end_stream <> 0 in
-  let fields = decode t b off len in
+  if fields = None then charge t ~n:large_head;
   match Hashtbl.find_opt t.table id with
   | Some s when depends_on_itself -> refuse t s F.Protocol_error
   | Some s -> (
@@ -467,6 +461,11 @@ let unpadded t ~flags b off len =
     let padding = Bytes.get_uint8 b off in
     if padding >= len then protocol t "more padding than frame" else (off + 1, len - 1 - padding)
 
+let add_part t block b off len =
+  let before = Http2_block.held block in
+  decoded t (fun () -> Http2_block.add block b off len);
+  t.held <- t.held + Http2_block.held block - before
+
 let on_headers t ~flags ~stream b off len =
   if stream = 0 then protocol t "HEADERS on stream 0";
   let off, len = unpadded t ~flags b off len in
@@ -474,31 +473,24 @@ let on_headers t ~flags ~stream b off len =
   if len < priority then wrong_size t "HEADERS without its priority";
   let depends_on_itself = priority > 0 && F.u31 b off = stream in
   let off = off + priority and len = len - priority in
-  if flags land F.end_headers <> 0 then head t ~stream ~flags ~depends_on_itself b off len
+  if flags land F.end_headers <> 0 then
+    head t ~stream ~flags ~depends_on_itself
+      (decoded t (fun () -> Http2_block.decode t.decoder t.limits b off len))
   else
-    let text = Buffer.create (2 * len) in
-    Buffer.add_subbytes text b off len;
-    t.held <- t.held + len;
-    t.fragments <- Some { stream; flags; depends_on_itself; text; continuations = 0 }
+    let block = Http2_block.create t.decoder t.limits in
+    add_part t block b off len;
+    t.fragments <- Some { stream; flags; depends_on_itself; block }
 
 let on_continuation t ~flags ~stream b off len =
   match t.fragments with
-  | Some f when f.stream = stream ->
-      (* A head that is somewhat too large has an answer; what is larger isn't collected. *)
-      f.continuations <- f.continuations + 1;
-      if
-        f.continuations > t.limits.http2.continuations
-        || Buffer.length f.text + len > 2 * t.limits.head_bytes
-      then fail t F.Enhance_your_calm "a head in too many parts";
-      if len = 0 then charge t;
-      Buffer.add_subbytes f.text b off len;
-      t.held <- t.held + len;
+  | Some ({ block; depends_on_itself; _ } as f) when f.stream = stream ->
+      add_part t block b off len;
+      if Http2_block.is_skipped block then charge_skipped t len else if len = 0 then charge t;
       if flags land F.end_headers <> 0 then (
         t.fragments <- None;
-        t.held <- t.held - Buffer.length f.text;
-        let { flags; depends_on_itself; _ } = f in
-        let text = Buffer.to_bytes f.text in
-        head t ~stream ~flags ~depends_on_itself text 0 (Bytes.length text))
+        t.held <- t.held - Http2_block.held block;
+        let fields = decoded t (fun () -> Http2_block.fields block) in
+        head t ~stream ~flags:f.flags ~depends_on_itself fields)
   | Some _ | None -> protocol t "CONTINUATION without HEADERS"
 
 (* Receiving: bodies *)

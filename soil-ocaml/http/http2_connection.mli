@@ -4,7 +4,8 @@
 
     {b Limits.} Whatever the peer sends, a connection holds at most
 
-    - [heads_bytes] of {!Limits.http2} for the heads of its streams, and one more head that arrives;
+    - [heads_bytes] of {!Limits.http2} for the heads of its streams, and one more head that arrives:
+      at most twice [head_bytes], or one field of it that an entry of the table may come from;
     - [window_bytes] for bodies that aren't read yet;
     - [table_bytes] for each of the two tables of HPACK;
     - what {!output} has, which its user bounds: it doesn't call {!receive} beyond.
@@ -22,6 +23,7 @@ type stream
 type reset =
   | By_peer of Http2_frame.error
   | By_this_end of Http2_frame.error
+  | Too_large  (** By this end: a head or trailers exceed the limits. *)
   | Not_seen  (** The peer hasn't handled it, and never will: it may be repeated. *)
   | Connection_over
 
@@ -134,6 +136,9 @@ val reset : t -> stream -> Http2_frame.error -> unit
 val refuse : t -> stream -> Http2_frame.error -> unit
 (** [refuse t s error] is {!reset} for a mistake of the peer, which counts as one.
     @raise Failed if there were too many. *)
+
+val refuse_large : t -> stream -> unit
+(** [refuse_large t s] is {!reset} because of the fields that have come, which were charged. *)
 
 val release : t -> stream -> unit
 (** [release t s] forgets what wasn't read of [s], of which nothing more is wanted. *)

@@ -361,13 +361,16 @@ let make link stream =
 let why = function
   | C.By_peer e -> "reset by the peer: " ^ F.error_to_string e
   | By_this_end e -> "reset: " ^ F.error_to_string e
+  | Too_large -> "a head or trailers exceed the limits"
   | Not_seen -> "refused by the peer"
   | Connection_over -> "the connection has ended"
 
 let fail_reset s operation =
   match C.reset_of s.stream with
   | None -> ()
-  | Some reset -> Soil.Error.fail Connection_reset operation ~subject:"stream" ~detail:(why reset)
+  | Some reset ->
+      let code : Soil.Error.code = if reset = Too_large then Too_large else Connection_reset in
+      Soil.Error.fail code operation ~subject:"stream" ~detail:(why reset)
 
 let is_reset s = C.reset_of s.stream <> None
 

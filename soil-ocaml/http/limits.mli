@@ -1,8 +1,9 @@
 (** Limits of size and time for a peer's messages. Start from {!Server.default_limits} or
     {!Client.default_limits}: [{ Server.default_limits with body_bytes = 1 lsl 24 }].
 
-    Beyond them a server responds with 414, 431, 413 or 408, and the connection ends; a client that
-    sends or receives nothing gets no response. A {!module-Client} raises {!Client.Failed}. *)
+    Beyond them a server responds with 414, 431, 413 or 408, and the connection ends, in HTTP/2 the
+    stream alone; a client that sends or receives nothing gets no response. A {!module-Client}
+    raises {!Client.Failed}. *)
 
 type http2 = {
   streams : int;  (** Streams of a connection at a time; more are refused. *)
@@ -10,11 +11,14 @@ type http2 = {
   heads_bytes : int;
       (** The heads of all streams of a connection; streams beyond are refused, unless it is the
           only one. *)
-  continuations : int;  (** Frames of a head after its first. *)
+  continuations : int;
+      (** Frames of a head after its first. Of a head beyond it, or beyond twice [head_bytes]
+          compressed, only the table is kept, and each further frame is odd: 16 KiB count as 10. *)
   odd_frames : int;
       (** Frames that cost their receiver more than their sender: resets, also those that errors of
           the peer cause, [SETTINGS], [PING], priorities, windows that no data explains, and empty
-          ones. Beyond it the connection ends. Each response gives one back. *)
+          ones. A head or trailers beyond the limits count as 10. Beyond it the connection ends.
+          Each response gives one back. *)
   odd_frames_per_second : int;  (** So many are given back in a second. *)
   window_bytes : int;
       (** Bytes of bodies that have come and wait for their reader, of all streams of a connection.

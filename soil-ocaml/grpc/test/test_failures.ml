@@ -179,6 +179,37 @@ let other_responses () =
   string "a right one" "a" (Client.unary c echo "")
 [@@ocamlformat "disable"]
 
+(* It isn't repeated, which would be no better. *)
+let large_metadata () =
+  let attempts = ref 0 in
+  let large c =
+    incr attempts;
+    S.add_trailer c "x" (String.make 100_000 'x')
+  in
+  let rpcs =
+    [
+      S.unary echo (fun c s ->
+          if s <> "" then large c;
+          if s = "fail" then Status.fail Not_found "no";
+          s);
+      S.server_stream split (fun c s send ->
+          send s;
+          large c);
+      S.client_stream join (fun c _ ->
+          S.add_header c "x" (String.make 100_000 'x');
+          "");
+    ]
+  in
+  with_rpcs ~retry:Client.default_retry rpcs @@ fun c ->
+  let is_exhausted what f = fails what Resource_exhausted ~message:"the response's metadata is too large" f in
+  is_exhausted "trailers" (fun () -> Client.unary c echo "ok");
+  is_exhausted "of a failure" (fun () -> Client.unary c echo "fail");
+  is_exhausted "after a stream" (fun () -> Client.server_stream c split "a" all);
+  is_exhausted "a head" (fun () -> Client.client_stream c join ignore);
+  int "attempts" 3 !attempts;
+  string "the next call" "" (Client.unary c echo "")
+[@@ocamlformat "disable"]
+
 let no_server () =
   let connect ~host:_ ~port:_ : Soil.Flow.t = Soil.Error.fail Connection_refused "tcp connect" in
   let http = Http_client.create ~connect () in
@@ -217,6 +248,7 @@ let tests =
     in_run "unknown methods" unknown_methods;
     in_run "sizes of messages" sizes;
     in_run "responses that aren't gRPC's" other_responses;
+    in_run "large metadata" large_metadata;
     in_run "no server" no_server;
     in_run "the caller's own failures" callers;
   ]

@@ -169,11 +169,11 @@ let malformed () =
       ("HTTP/1.1 200 OK\r\n X: y\r\n\r\n", Malformed);
       ("HTTP/1.1 200 OK\r\nX y: z\r\n\r\n", Malformed);
       ("HTTP/1.1 200 OK\r\n : y\r\n\r\n", Malformed);
-      ("HTTP/1.1 200 OK\r\nX: y\r\n" ^ String.concat "" (List.init 200 (fun _ -> " z\r\n")) ^ "\r\n", Malformed);
+      ("HTTP/1.1 200 OK\r\nX: y\r\n" ^ String.concat "" (List.init 200 (fun _ -> " z\r\n")) ^ "\r\n", Too_large);
       ("HTTP/1.1 200 OK\r\nContent-Length : 5\r\nContent-Length: 6\r\n\r\nhello", Malformed);
       ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n 6\r\n\r\nhello", Malformed);
       ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding :\r\n chunked\r\n\r\n0\r\n\r\n", Malformed);
-      ("HTTP/1.1 200 OK\r\nX: " ^ String.make 20_000 'x' ^ "\r\n\r\n", Malformed);
+      ("HTTP/1.1 200 OK\r\nX: " ^ String.make 20_000 'x' ^ "\r\n\r\n", Too_large);
       ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", Malformed);
       ("HTTP/1.1 200 OK\r\nContent-Le", Malformed);
       ("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello", Truncated);

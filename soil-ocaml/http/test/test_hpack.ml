@@ -359,6 +359,121 @@ let safe =
           | exception (Hpack.Error _ | Hpack.Too_large) -> true)
         blocks)
 
+(* Blocks of which only the table is kept *)
+
+let integer ~prefix pattern n =
+  let b = Buffer.create 4 and max = (1 lsl prefix) - 1 in
+  let rec rest n =
+    if n < 128 then Buffer.add_uint8 b n
+    else (
+      Buffer.add_uint8 b (128 lor (n land 127));
+      rest (n lsr 7))
+  in
+  if n < max then Buffer.add_uint8 b (pattern lor n)
+  else (
+    Buffer.add_uint8 b (pattern lor max);
+    rest (n - max));
+  Buffer.contents b
+
+(* So many times [a], in Huffman code by eights. *)
+let text ~is_coded n =
+  if is_coded then
+    let eights = n / 8 in
+    integer ~prefix:7 0x80 (5 * eights)
+    ^ String.concat "" (List.init eights (fun _ -> "\x18\xc6\x31\x8c\x63"))
+  else integer ~prefix:7 0 n ^ String.make n 'a'
+
+let any_field =
+  let open QCheck2.Gen in
+  let length = oneofl [ 0; 3; 16; 200; 1000; 3000; 4063; 4064; 5000; 20_000; 70_000 ] in
+  let text = map2 (fun is_coded n -> text ~is_coded n) bool length in
+  let name prefix pattern =
+    oneof
+      [
+        map (integer ~prefix pattern) (int_range 1 66);
+        map (fun name -> integer ~prefix pattern 0 ^ name) text;
+      ]
+  in
+  let literal prefix pattern = map2 ( ^ ) (name prefix pattern) text in
+  oneof
+    [ map (integer ~prefix:7 0x80) (int_range 1 66); literal 6 0x40; literal 6 0x40; literal 4 0; literal 4 0x10 ]
+[@@ocamlformat "disable"]
+
+let any_block =
+  let open QCheck2.Gen in
+  let sizes = list_size (int_bound 2) (map (integer ~prefix:5 0x20) (int_bound 4096)) in
+  map2 (fun sizes fields -> String.concat "" (sizes @ fields)) sizes (list_size (int_bound 6) any_field)
+[@@ocamlformat "disable"]
+
+let skip d block ~piece =
+  let s = Hpack.skipping () and n = String.length block in
+  let rec go rest at =
+    let taken = min piece (n - at) in
+    let b = Bytes.of_string (rest ^ String.sub block at taken) in
+    let used = Hpack.skip d s b 0 (Bytes.length b) in
+    let rest = Bytes.sub_string b used (Bytes.length b - used) in
+    bool "little is kept" true (String.length rest <= (8 * 4096) + 16);
+    if at + taken < n then go rest (at + taken) else Hpack.end_of_skip s ~rest:(String.length rest)
+  in
+  go "" 0
+
+let rec entries d i =
+  let index = Bytes.of_string (integer ~prefix:7 0x80 (62 + i)) in
+  match decode d index with found -> found @ entries d (i + 1) | exception Hpack.Error _ -> []
+
+(* Whatever the pieces are, the table is that of a decoder that keeps all. *)
+let skipped =
+  let open QCheck2.Gen in
+  let step = pair any_block (oneofl [ 0; 0; 1; 61; 1000; 16384 ]) in
+  property "blocks that are skipped" ~count:500
+    (list_size (int_range 1 6) step)
+    (fun steps ->
+      let whole = fresh () and other = fresh () in
+      let both f g =
+        let raises f = match f () with () -> false | exception Hpack.Error _ -> true in
+        let fails = raises f in
+        if fails <> raises g then QCheck2.Test.fail_report "an error of one only";
+        not fails
+      in
+      let one (block, piece) =
+        let bytes = Bytes.of_string block in
+        let decode d () = ignore (decode d bytes ~max_bytes:max_int) in
+        let piece = if String.length block > 2000 then max 61 piece else piece in
+        let skip () = if piece = 0 then decode other () else skip other block ~piece in
+        both (decode whole) skip && entries whole 0 = entries other 0
+      in
+      (* After an error there is no connection. *)
+      let rec go = function
+        | [] -> true
+        | (block, piece) :: rest ->
+            if one (block, piece) then go rest
+            else
+              let same = entries whole 0 = entries other 0 in
+              same || QCheck2.Test.fail_report "another table"
+      in
+      go steps)
+
+let skipped_errors () =
+  let is_error what hex =
+    match skip (fresh ()) (Bytes.to_string (block hex)) ~piece:1 with
+    | () -> Alcotest.fail (what ^ ": not an error")
+    | exception Hpack.Error _ -> ()
+  in
+  is_error "index 0" "80";
+  is_error "index beyond the table" "be";
+  is_error "ends within an integer" "ff80";
+  is_error "ends within a name" "0003 6161";
+  is_error "ends within a long name" "007f ffff ff7f 61";
+  is_error "no value" "0001 61";
+  is_error "no value of a long name" ("007f 81ff 00" ^ String.concat "" (List.init 32640 (fun _ -> "61")));
+  is_error "ends within a value" "0001 6103 61";
+  is_error "five bytes after the first" "3f80 8080 8000";
+  is_error "three sizes" "2020 20";
+  is_error "a size after a field" "8220";
+  is_error "a size beyond the setting" "3fe2 1f";
+  is_error "padding of a code in the table" "4001 6181 ff"
+[@@ocamlformat "disable"]
+
 let tests =
   [
     test "single fields" single_fields;
@@ -374,5 +489,7 @@ let tests =
     test "encoder" encoder;
     test "encoder's table" encoder_sizes;
     round_trip;
+    skipped;
+    test "errors in blocks that are skipped" skipped_errors;
     safe;
   ]

@@ -205,6 +205,31 @@ let failures () =
   let response, _ = Client.get ~headers client (uri "http://a/") in
   bool "431" true (response.status = `Request_header_fields_too_large)
 
+(* Heads and trailers beyond the client's limit. *)
+let large_responses () =
+  let handler request =
+    let large () =
+      H.init_with "x" (String.make (int_of_string (Option.get (Server.header request "size"))) 'x')
+    in
+    match Server.path request with
+    | "/head" -> Server.string ~headers:(large ()) "ok"
+    | "/trailers" -> Server.stream ~trailers:large (fun sink -> D.write_string sink "ok")
+    | "/length" ->
+        Server.stream ~length:2 ~trailers:large (fun sink -> D.write_string sink "ok")
+    | _ -> Server.string "ok"
+  in
+  with_server handler @@ fun client ->
+  let is_too_large path size =
+    match get ~headers:(H.init_with "size" (string_of_int size)) client ("http://a" ^ path) with
+    | _ -> Alcotest.failf "%s of %d bytes" path size
+    | exception Client.Failed (_, Too_large) -> string "the others go on" "ok" (get client "http://a/")
+  in
+  List.iter
+    (fun size -> List.iter (fun path -> is_too_large path size) [ "/head"; "/trailers"; "/length" ])
+    [ 66_000; 100_000; 200_000 ];
+  int "on one connection" 1 (Client.opened client)
+[@@ocamlformat "disable"]
+
 let websocket () =
   let handler request =
     Websocket.accept request @@ fun ws ->
@@ -543,6 +568,7 @@ let tests =
     in_run "bodies that aren't read" unread;
     in_virtual_time "a request that is given up" cancelled;
     in_run "failures" failures;
+    in_run "large heads and trailers" large_responses;
     in_run "WebSocket" websocket;
     in_run "urgency" urgency;
     in_virtual_time "streams in a second" paced;

@@ -191,8 +191,87 @@ let evicted () =
   string "evicted" "GOAWAY 11" (fst frames)
 [@@ocamlformat "disable"]
 
+(* A block in HEADERS and CONTINUATION, of 16 KiB each. *)
+let in_parts ?(flags = 1) ~stream block =
+  let rec go at kind flags =
+    let n = min 16384 (String.length block - at) in
+    let is_end = at + n = String.length block in
+    let flags = if is_end then flags lor 4 else flags in
+    let this = frame kind ~flags ~stream (String.sub block at n) in
+    if is_end then this else this ^ go (at + n) 9 0
+  in
+  go 0 1 flags
+
+(* A field of [n] bytes, which isn't for the table. *)
+let large_field n =
+  let b = Buffer.create (n + 16) in
+  Buffer.add_string b "\x00\x05large\x7f";
+  let rest = n - 127 in
+  List.iter (Buffer.add_uint8 b)
+    [ 128 lor (rest land 127); 128 lor ((rest lsr 7) land 127); rest lsr 14 ];
+  Buffer.contents b ^ String.make n 'l'
+
+(* One that enters the table, and the newest entry. *)
+let entering = "\x40\x01x\x05entry"
+let newest = "\xbe"
+
+(* A head or trailers that are too large end their own stream alone, and the next head finds what
+   they have left in the table. *)
+let large_heads () =
+  let seen = ref [] in
+  let handler request =
+    if Server.path request = "/slow" then Soil.Clock.sleep 2.;
+    ignore (Server.body_string request);
+    seen := (Server.path request, Option.value (Server.header request "x") ~default:"") :: !seen;
+    Server.string "ok"
+  in
+  let start = (0., preface ^ settings) in
+  let later = frame 1 ~flags:5 ~stream:5 (request "/later" ^ newest) in
+  let check what ~seconds frames wanted =
+    seen := [];
+    ends what handler [ start; (0., get 1 "/slow" ^ frames ^ later) ] (Printf.sprintf "%s, HEADERS 5, DATA 5, HEADERS 1, DATA 1, GOAWAY 0 after %d s" wanted seconds);
+    bool (what ^ ": in the table") true (List.mem ("/later", "entry") !seen);
+    bool (what ^ ": others are answered") true (List.mem ("/slow", "") !seen)
+  in
+  List.iter
+    (fun n ->
+      let block = request "/large" ^ entering ^ large_field n in
+      check (Printf.sprintf "a head of %d bytes" n) ~seconds:62 (in_parts ~stream:3 block) "HEADERS 3, DATA 3";
+      let trailers = in_parts ~stream:3 (entering ^ large_field n) in
+      check (Printf.sprintf "trailers of %d bytes" n) ~seconds:62 (post 3 "/" ^ trailers) "RST_STREAM 3 8")
+    [ 17_000; 40_000; 60_000; 100_000 ];
+  let fields = String.concat "" (List.init 10_000 (fun _ -> "\x00\x01a\x01b")) in
+  check "many fields" ~seconds:62 (in_parts ~stream:3 (request "/large" ^ entering ^ fields)) "HEADERS 3, DATA 3";
+  let small = List.init 40 (fun _ -> frame 9 ~stream:3 "\x00\x01a\x01b") in
+  let first = frame 1 ~flags:1 ~stream:3 (request "/large") in
+  check "small parts" ~seconds:62
+    (first ^ String.concat "" small ^ frame 9 ~flags:4 ~stream:3 entering)
+    "HEADERS 3, DATA 3"
+[@@ocamlformat "disable"]
+
+(* Each costs its sender: in the end it is the connection that ends. *)
+let large_heads_in_a_row () =
+  let start = (0., preface ^ settings) in
+  let ended what frames =
+    let got, _ = talk ~limits ok [ start; (0., frames) ] in
+    bool what true (String.ends_with ~suffix:"GOAWAY 11" got)
+  in
+  let head n i = in_parts ~stream:((2 * i) + 1) (request "/" ^ large_field n) in
+  ended "heads" (String.concat "" (List.init 30 (head 60_000)));
+  ended "one head" (head 1_000_000 0);
+  let trailers i = post ((2 * i) + 1) "/" ^ in_parts ~stream:((2 * i) + 1) (large_field 20_000) in
+  ended "trailers" (String.concat "" (List.init 30 trailers));
+  let part = frame 9 ~stream:1 (String.make 16384 '\x82') in
+  ended "a head that names one entry"
+    (frame 1 ~flags:1 ~stream:1 (request "/") ^ String.concat "" (List.init 40 (fun _ -> part)));
+  ended "a byte at a time"
+    (frame 1 ~flags:1 ~stream:1 (request "/")
+    ^ String.concat "" (List.init 1000 (fun _ -> frame 9 ~stream:1 "\x82")))
+
 let tests =
   [
+    in_virtual_time "large heads" large_heads;
+    in_virtual_time "large heads in a row" large_heads_in_a_row;
     in_virtual_time "slow clients" slow_clients;
     in_virtual_time "slow bodies" slow_bodies;
     in_virtual_time "slow readers" slow_readers;
