@@ -279,7 +279,9 @@ type 'req sender = { encode : 'req -> string; with_ : Encoding.t option; queue :
 let send ?(compress = true) s v =
   let encoding = if compress then s.with_ else None in
   try Queue.push s.queue (Message.frame ?encoding (s.encode v))
-  with Soil.Error { code = Closed; _ } -> ()
+  with Soil.Error { code = Closed; _ } ->
+    (* A task that goes on sending lets the others run, and can be cancelled. *)
+    Soil.Task.yield ()
 
 let finish s = Queue.close s.queue
 

@@ -61,6 +61,7 @@ let trailers asked () =
 let send_head asked ~scheme ~sent text ~last =
   let fields, key = Http2_head.of_text text ~scheme in
   let s = asked.stream in
+  s.is_request <- Option.is_none key;
   if Option.is_some key then (
     asked.key <- key;
     Link.await s (fun () -> C.has_settings s.link.conn || Link.is_reset s);

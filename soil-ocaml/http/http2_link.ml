@@ -46,6 +46,7 @@ and stream = {
   mutable waiters : int;
   mutable is_queued : bool; (* In [readers]. *)
   mutable turn : int; (* When it began to wait for room. *)
+  mutable is_request : bool; (* The end of the response ends what is sent (RFC 9113 §8.1). *)
   mutable on_reset : unit -> unit;
 }
 
@@ -349,7 +350,7 @@ let rec await s ready =
 (* Streams *)
 
 let make link stream =
-  let s = { link; stream; changed = T.Condition.create (); waiters = 0; is_queued = false; turn = 0; on_reset = ignore } in
+  let s = { link; stream; changed = T.Condition.create (); waiters = 0; is_queued = false; turn = 0; is_request = false; on_reset = ignore } in
   let change () =
     if C.reset_of stream <> None then s.on_reset ();
     if s.waiters > 0 then T.Condition.broadcast s.changed
@@ -373,6 +374,9 @@ let fail_reset s operation =
       Soil.Error.fail code operation ~subject:"stream" ~detail:(why reset)
 
 let is_reset s = C.reset_of s.stream <> None
+
+(* Nothing takes what is sent from now on. *)
+let is_answered s = s.is_request && C.is_received s.stream
 
 let read s blit len =
   let t = s.link in
@@ -410,7 +414,7 @@ let await_turn s =
 (* The windows are the peer's to open, the output is this end's to write. *)
 let rec await_window s =
   let t = s.link in
-  let ready () = is_reset s || can_send t s in
+  let ready () = is_reset s || is_answered s || can_send t s in
   if not (ready ()) then (
     if has_room t then
       as_waiting_writer s (fun () -> await s (fun () -> ready () || not (has_room t)))
@@ -420,6 +424,8 @@ let rec await_window s =
 let await_sending s =
   (match s.link.drive with In_scope _ -> await_turn s | By_users -> await_window s);
   fail_reset s "write";
+  if is_answered s then
+    Soil.Error.fail Broken_pipe "write" ~subject:"stream" ~detail:"the response is complete";
   if C.is_sent s.stream then
     Soil.Error.fail Broken_pipe "write" ~subject:"stream" ~detail:"its end was sent"
 

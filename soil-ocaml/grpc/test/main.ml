@@ -17,5 +17,7 @@ let () =
     ([ ("wire format", Test_wire.tests); ("requests", Test_requests.tests) ]
     @ both "calls" Test_calls.tests
     @ both "failures" Test_failures.tests
+    @ both "early answers" Test_early.tests
+    @ [ ("early answers, by frames", Test_early.frames) ]
     @ both "repetitions" Test_retries.tests
     @ both "services" Test_services.tests)

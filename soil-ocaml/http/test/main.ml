@@ -27,4 +27,5 @@ let () =
       ("attacks on HTTP/2", Test_http2_attacks.tests);
       ("smuggling from HTTP/2", Test_http2_smuggling.tests);
       ("HTTP/2", Test_http2.tests);
+      ("early answers", Test_early_answers.tests);
     ]
