@@ -56,7 +56,7 @@ let respond t s conn (r : Response.t) ~head_only =
   | Upgrade f ->
       head 200 (upgraded_fields r) ~last:false;
       Server_answer.upgraded conn f;
-      Link.send_end s []
+      send (fun () -> Link.send_end s [])
   | _ when head_only || Server_response.has_no_body r.status -> head code (fields_of r) ~last:true
   | Empty | Text "" -> head code (fields_of r) ~last:true
   | Text text ->

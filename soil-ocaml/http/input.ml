@@ -14,7 +14,7 @@ type t = {
   mutable first : int; (* Bytes [first … last - 1] are buffered. *)
   mutable last : int;
   mutable until : float; (* If negative, seconds from the beginning of the next wait. *)
-  mutable failure : exn option;
+  mutable failures : exn list; (* The last ones. *)
 }
 
 let size = 4096
@@ -30,7 +30,7 @@ let unbuffered ?peer flow =
     first = 0;
     last = 0;
     until = infinity;
-    failure = None;
+    failures = [];
   }
 
 let create ?peer flow =
@@ -49,12 +49,19 @@ let flow t = t.flow
 let until t moment = t.until <- moment
 let within t seconds = t.until <- -.seconds
 let buffered t = t.last - t.first
-let is_failure t e = match t.failure with Some f -> f == e | None -> false
+let is_failure t e = List.memq e t.failures
+
+(* Each direction may fail, in a task of its own. *)
+let most_failures = 4
+
+let failed t e =
+  if not (is_failure t e) then
+    t.failures <- e :: List.filteri (fun i _ -> i < most_failures - 1) t.failures
 
 let guard t f =
   try f ()
   with e ->
-    (match e with Soil.Task.Cancelled -> () | e -> t.failure <- Some e);
+    (match e with Soil.Task.Cancelled -> () | e -> failed t e);
     raise e
 
 let in_time t f =
@@ -155,6 +162,6 @@ let duplex t =
   t.peer <- None;
   Soil.Flow.make ~name:(D.name t.flow) ~read:(read t) ~read_into:(read_into t)
     ~write:(fun b off len -> guard t (fun () -> D.write_some t.flow b off len))
-    ~shutdown:(D.shutdown t.flow)
+    ~shutdown:(fun how -> guard t (fun () -> D.shutdown t.flow how))
     ~close:(fun () -> D.close t.flow)
     ()

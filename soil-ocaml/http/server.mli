@@ -75,7 +75,8 @@ val body_string : ?max:int -> request -> string
 (** [body_string r] is the whole body. Waits, and raises as {!val-body}. *)
 
 exception Refused of Cohttp.Code.status_code
-(** Raised by a handler to respond with {!error}: [raise (Refused `Forbidden)]. *)
+(** Raised by a handler to respond with {!error}: [raise (Refused `Forbidden)]. Once the response
+    has begun, it ends the connection, or the stream of HTTP/2. *)
 
 val is_draining : request -> bool
 (** [is_draining r] is [true] once {!serve} was cancelled: a readiness probe then fails, so that

@@ -238,7 +238,11 @@ let answer conn (head : Head.request) handler =
           send conn response ~version:head.request.version ~head_only ~keep:false;
           note `Internal_server_error;
           Fail (e, backtrace)
-      | _ -> Soil_backtrace.reraise e backtrace)
+      | _ -> (
+          match e with
+          (* What came of the request's body: no other response can be given any more. *)
+          | Head.Refused _ -> Soil_backtrace.raise Response.Cut
+          | e -> Soil_backtrace.reraise e backtrace))
 
 (* Before there is a request. *)
 let refuse ?(headers = H.init ()) conn status =

@@ -252,5 +252,7 @@ let run ?stop ~mask ~protocol ~max_bytes ~ping_seconds flow f =
           let leave () = if not (Output.is_cut t.output) then try close t ~code:1001 with Soil.Error _ -> () in
           Soil.Task.protect (fun () -> ignore (Soil.Task.timeout_opt leave_seconds leave))
       | _ -> last 1011);
+      (* A client that leaves is nothing that a server's program has to handle. *)
+      if mask = None && is_failure t e then Soil_backtrace.raise Response.Cut;
       raise e
 [@@ocamlformat "disable"]

@@ -20,7 +20,9 @@ val run :
   'a
 (** [run ~mask ~protocol ~max_bytes ~ping_seconds d f] is [f t] with a connection over [d], which it
     ends afterwards. A client masks its output, with [mask]; a server doesn't. With [stop], [f] is
-    cancelled as soon as it waits for a message of which nothing has been received. *)
+    cancelled as soon as it waits for a message of which nothing has been received.
+
+    An exception that comes of the connection leaves [run] as {!Response.Cut} in a server. *)
 
 val default_max_bytes : int
 val default_ping_seconds : float

@@ -28,4 +28,5 @@ let () =
       ("smuggling from HTTP/2", Test_http2_smuggling.tests);
       ("HTTP/2", Test_http2.tests);
       ("early answers", Test_early_answers.tests);
+      ("clients that leave", Test_leavers.tests);
     ]
