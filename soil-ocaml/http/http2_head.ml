@@ -125,7 +125,8 @@ let request fields ~last : Head.request =
   let meth, headers =
     match protocol with
     | None -> (meth, headers)
-    | Some "websocket" -> ("GET", H.add_list headers websocket_fields)
+    (* A key means nothing here (RFC 8441 §5). *)
+    | Some "websocket" -> ("GET", H.add_list (H.remove headers "sec-websocket-key") websocket_fields)
     | Some _ -> Head.refuse `Not_implemented
   in
   let request =

@@ -218,6 +218,19 @@ let trailers () =
     ]
 [@@ocamlformat "disable"]
 
+(* A backend gets one key, which is the proxy's, and answers to that. *)
+let keys () =
+  let fields = [ (":method", "CONNECT"); (":protocol", "websocket"); (":scheme", "http"); (":authority", "a"); (":path", "/") ] in
+  let own = [ ("sec-websocket-version", "13"); ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==") ] in
+  let _, seen = through (head ~last:false (fields @ own)) in
+  let lines = String.split_on_char '\n' (String.lowercase_ascii seen) in
+  int "keys" 1 (List.length (List.filter (String.starts_with ~prefix:"sec-websocket-key:") lines));
+  (* It means nothing to a server either (RFC 8441 §5). *)
+  let accept request = Soil_http.Websocket.accept request (fun _ -> ()) in
+  let frames, _ = talk ~limits accept [ (0., preface ^ settings ^ head ~last:false (fields @ own)) ] in
+  string "accepted" "HEADERS 1, DATA 1, DATA 1, RST_STREAM 1 0, GOAWAY 0" frames
+[@@ocamlformat "disable"]
+
 let tests =
   let in_virtual_time name f = in_run name (fun () -> Soil.Virtual_clock.run f) in
   [
@@ -225,4 +238,5 @@ let tests =
     in_virtual_time "pseudo-header fields" pseudo_fields;
     in_virtual_time "bodies" bodies;
     in_virtual_time "trailers" trailers;
+    in_virtual_time "keys of WebSocket" keys;
   ]
