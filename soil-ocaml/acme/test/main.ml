@@ -145,6 +145,16 @@ let retry_after_is_bounded () =
   wait 60.;
   is "a day at most" true ((Acme.status acme).next_attempt <= Soil.Clock.now () +. day)
 
+(* The pauses between attempts grow, whatever the CA says: a minute, 4, 16, 64. *)
+let retry_after_is_no_reason_to_hurry () =
+  in_world @@ fun world ->
+  world.ca.rate_limited <- Some 1;
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 5000.;
+  same "orders" 4 (Ca.count world.ca "/newOrder");
+  same "failures" 4 (Acme.status acme).failures
+
 let a_lost_answer_to_finalize () =
   in_world @@ fun world ->
   world.ca.cut_at <- Some "/finalize";
@@ -436,6 +446,7 @@ let () =
           test "failed challenges" failed_challenges_are_told;
           test "bad chains change nothing" bad_chains_change_nothing;
           test "Retry-After is bounded" retry_after_is_bounded;
+          test "a short Retry-After" retry_after_is_no_reason_to_hurry;
           test "a lost answer to finalize" a_lost_answer_to_finalize;
           test "lies are refused" lies_are_refused;
           test "external accounts" external_account_is_bound;

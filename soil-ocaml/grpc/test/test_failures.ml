@@ -210,6 +210,28 @@ let large_metadata () =
   string "the next call" "" (Client.unary c echo "")
 [@@ocamlformat "disable"]
 
+(* What a message takes is counted as long as the handler has it, and no longer. *)
+let counted () =
+  let held () = (Soil.Budget.statistics ()).held in
+  let n = 100_000 in
+  let before = held () in
+  let handler _ r =
+    ignore (Reader.next r);
+    let first = held () - before in
+    ignore (Reader.next r);
+    let second = held () - before in
+    bool "a compressed message" true (first >= n);
+    bool "the next one, alone" true (second < n);
+    "ok"
+  in
+  with_rpcs ~encodings:[ runs ] ~server_encodings:[ runs ] [ S.client_stream join handler ]
+  @@ fun c ->
+  let send send =
+    send (String.make n 'x');
+    send "y"
+  in
+  string "an answer" "ok" (Client.client_stream c ~compress:true join send)
+
 let no_server () =
   let connect ~host:_ ~port:_ : Soil.Flow.t = Soil.Error.fail Connection_refused "tcp connect" in
   let http = Http_client.create ~connect () in
@@ -249,6 +271,7 @@ let tests =
     in_run "sizes of messages" sizes;
     in_run "responses that aren't gRPC's" other_responses;
     in_run "large metadata" large_metadata;
+    in_run "what messages take" counted;
     in_run "no server" no_server;
     in_run "the caller's own failures" callers;
   ]

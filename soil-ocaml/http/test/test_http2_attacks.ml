@@ -268,10 +268,28 @@ let large_heads_in_a_row () =
     (frame 1 ~flags:1 ~stream:1 (request "/")
     ^ String.concat "" (List.init 1000 (fun _ -> frame 9 ~stream:1 "\x82")))
 
+(* What isn't a field counts in the windows, too. *)
+let padded_bodies () =
+  let got = ref 0 in
+  let handler request =
+    got := String.length (Server.body_string request);
+    Server.string "ok"
+  in
+  let start = (0., preface ^ settings) in
+  let padded = frame 0 ~flags:8 ~stream:1 ("\xff" ^ "data" ^ String.make 255 '\000') in
+  let some = String.concat "" (List.init 100 (fun _ -> padded)) in
+  (* More than the window of a stream, and of the connection. *)
+  let pieces = List.init 60 (fun _ -> (0.01, some)) in
+  ends "padding" handler
+    ((start :: (0., post 1 "/") :: pieces) @ [ (0., frame 0 ~flags:1 ~stream:1 "") ])
+    "HEADERS 1, DATA 1, GOAWAY 0 after 61 s";
+  int "the body" (60 * 100 * 4) !got
+
 let tests =
   [
     in_virtual_time "large heads" large_heads;
     in_virtual_time "large heads in a row" large_heads_in_a_row;
+    in_virtual_time "bodies with padding" padded_bodies;
     in_virtual_time "slow clients" slow_clients;
     in_virtual_time "slow bodies" slow_bodies;
     in_virtual_time "slow readers" slow_readers;

@@ -462,6 +462,33 @@ let run ~is_damaged ~steps ~from ~count role =
     ends;
   ends
 
+(* A GOAWAY leaves no stream behind that the server won't answer: not one above its last, and not
+   one whose head wasn't sent. *)
+let goaway () =
+  let t = create 0 C.Client in
+  begin_ t;
+  let open_ () =
+    let s = C.open_stream t.conn in
+    let changes = ref 0 in
+    C.on_change s (fun () -> incr changes);
+    (s, changes)
+  in
+  let ask s = C.send_head t.conn s [ (":method", "GET"); (":path", "/") ] ~last:true in
+  let seen, seen_changes = open_ () and unseen, unseen_changes = open_ () in
+  let headless, headless_changes = open_ () in
+  ask seen;
+  ask unseen;
+  feed t (frame F.goaway (u32 (C.id seen) ^ u32 0));
+  let is what reset n (s, changes) =
+    Alcotest.(check bool) what true (C.reset_of s = reset);
+    Alcotest.(check int) (what ^ ": told") n !changes
+  in
+  is "a stream that the server has seen" None 0 (seen, seen_changes);
+  is "one above the last" (Some C.Not_seen) 1 (unseen, unseen_changes);
+  is "one without a head" (Some C.Not_seen) 1 (headless, headless_changes);
+  Alcotest.(check int) "streams" 1 (C.streams t.conn);
+  Alcotest.(check bool) "over" true (C.is_over t.conn)
+
 let random_frames role () =
   let ends = run ~is_damaged:false ~steps:150 ~from:0 ~count:1000 role in
   (* The frames are ones that reach far into the machine. *)
@@ -483,6 +510,7 @@ let () =
     [
       ( "state machine",
         [
+          test "GOAWAY" goaway;
           test "random frames to a server" (random_frames C.Server);
           test "random frames to a client" (random_frames C.Client);
           test "damaged frames to a server" (damaged_frames C.Server);
