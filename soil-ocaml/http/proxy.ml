@@ -32,6 +32,7 @@ type t = {
   max_body : int option;
   wait_seconds : float;
   stall_seconds : float;
+  eager : bool;
   retries : int;
   max_failures : int;
   tunnel_seconds : float;
@@ -180,8 +181,15 @@ exception Of_client of exn * Printexc.raw_backtrace
 
 let reading f = try f () with e -> Soil_backtrace.(reraise (Of_client (e, get ())) (get ()))
 
-(* [waits] is [true] as long as the client is to send more; it has sent [first]. *)
-let pass first source waits ~stall_seconds sink =
+(* A backend may not say that it wants a body, and is sent it all the same after a while (RFC 9110
+   §10.1.1). *)
+let ask_seconds = 1.
+
+(* [waits] is [true] as long as the client is to send more; it has sent [first]. A client that waits
+   to be asked is asked when the backend has [asked]. *)
+let pass ?asked first source waits ~stall_seconds sink =
+  let await_asking asked = ignore (T.timeout_opt ask_seconds (fun () -> T.Promise.await asked)) in
+  Option.iter await_asking asked;
   D.write_string sink first;
   Soil.Budget.hold small;
   let b = Bytes.create small in
@@ -223,17 +231,21 @@ let is_call (head : Cohttp.Request.t) =
   | Some s -> String.starts_with ~prefix:"application/grpc" s
   | None -> false
 
-let body_of t (request : Server.request) waits : Exchange.body =
+let body_of t (request : Server.request) waits ~asked : Exchange.body =
   let head = request.head in
+  let eagerly length =
+    let source = Server.body ?max:t.max_body request in
+    Exchange.Stream (length, pass ?asked "" source waits ~stall_seconds:t.stall_seconds)
+  in
   match head.framing with
   | Length 0 -> if H.mem head.request.headers "content-length" then String "" else Empty
-  | Length n -> receive t request waits (Some n)
+  | Length n -> if t.eager then eagerly (Some n) else receive t request waits (Some n)
   | (Chunked | To_end) when is_call head.request ->
       let source =
         Server.body ~max:(Option.value t.max_body ~default:max_int) ~patient:true request
       in
       Stream (None, pass "" source waits ~stall_seconds:t.tunnel_seconds)
-  | Chunked | To_end -> receive t request waits None
+  | Chunked | To_end -> if t.eager then eagerly None else receive t request waits None
 
 (* Responses *)
 
@@ -391,7 +403,7 @@ let climbs path =
       (* Some backends decode twice. *)
       match Percent.decode decoded with None -> false | Some again -> goes_up again)
 
-let head_text t b (request : Server.request) host body ~upgrade =
+let head_text t b (request : Server.request) host body ~upgrade ~asks =
   let head = Server.head request in
   (* The program's own function may wait, and other requests of an HTTP/2 connection, which share
      its text, come meanwhile. *)
@@ -408,6 +420,7 @@ let head_text t b (request : Server.request) host body ~upgrade =
     List.iter
       (fun (name, value) -> Head.write_own text name value)
       [ ("te", "trailers"); ("connection", "te") ];
+  if asks then Head.write_own text "expect" "100-continue";
   Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme ~fields request host;
   List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
   if upgrade then
@@ -420,6 +433,7 @@ type passage = {
   request : Server.request;
   body : Exchange.body;
   waits : bool ref; (* For more of the body, from the client. *)
+  asked : unit T.Promise.t option; (* For the body of a client that waits for that: with a value. *)
   tunnel : (unit -> unit) option; (* Returns what an upgrade has taken. *)
   leave : unit -> unit; (* Returns the client's place. *)
 }
@@ -427,10 +441,13 @@ type passage = {
 let exchange t b p ~on_connected ~over =
   let head = Server.head p.request in
   let upgrade = Option.is_some p.tunnel in
-  let head_text = head_text t b p.request (H.get head.headers "host") p.body ~upgrade in
+  let asks = Option.is_some p.asked in
+  let head_text = head_text t b p.request (H.get head.headers "host") p.body ~upgrade ~asks in
   let trailers = ref (H.init ()) in
   let on_interim (interim : Head.response) =
-    if interim.status <> 100 then
+    if interim.status = 100 then
+      Option.iter (fun asked -> ignore (T.Promise.try_fulfil asked ())) p.asked
+    else
       let headers = Proxy_fields.of_response ~name:t.name interim [] in
       reading (fun () ->
           Server_answer.interim p.request.conn ~version:head.version interim.status
@@ -446,6 +463,9 @@ let exchange t b p ~on_connected ~over =
       Soil_backtrace.raise (Of_client (Server.Refused `Request_timeout, backtrace))
   in
   let respond () =
+    (* The answer comes in place of a body. *)
+    let is_asked asked = T.Promise.peek asked <> None in
+    if not (Option.fold ~none:true ~some:is_asked p.asked) then p.request.is_wanted <- false;
     if x.head.status <> 101 then (
       Option.iter (fun leave -> leave ()) p.tunnel;
       answer t b p.request x ~trailers ~over)
@@ -500,12 +520,12 @@ let rec attempt t p tried last =
                 attempt t p (b :: tried) (Some e)
               else Server.error p.request (status_of e)))
 
-let pass_on t request body waits tunnel key =
+let pass_on t request body waits ~asked tunnel key =
   match Shares.take t.requests_of key ~seconds:t.wait_seconds with
   | None -> later request `Too_many_requests
   | Some leave ->
       T.on_release (Server.scope request) leave;
-      attempt t { request; body; waits; tunnel; leave } [] None
+      attempt t { request; body; waits; asked; tunnel; leave } [] None
 
 let handle t request =
   let head = Server.head request in
@@ -516,14 +536,15 @@ let handle t request =
       if List.exists (fun b -> b.base <> "") t.backends && climbs (Server.path request) then
         Soil_backtrace.raise (Server.Refused `Bad_request);
       let waits = ref false in
-      let body = body_of t request waits and key = t.client request in
-      if not (wants_upgrade head body) then pass_on t request body waits None key
+      let asked = if t.eager && request.head.expects then Some (T.Promise.create ()) else None in
+      let body = body_of t request waits ~asked and key = t.client request in
+      if not (wants_upgrade head body) then pass_on t request body waits ~asked None key
       else
         match take_tunnel t key with
         | Error status -> later request status
         | Ok leave ->
             T.on_release (Server.scope request) leave;
-            pass_on t request body waits (Some leave) key)
+            pass_on t request body waits ~asked (Some leave) key)
 
 (* Health checks *)
 
@@ -594,9 +615,9 @@ let default_client request =
 
 let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?http2 ?(max_requests = 100)
     ?max_client_requests ?(max_tunnels = 1000) ?max_client_tunnels ?(client = default_client)
-    ?max_body ?(wait_seconds = 1.) ?(stall_seconds = 10.) ?(retries = 1) ?(max_failures = 3)
-    ?(avoid_seconds = 10.) ?(tunnel_seconds = 600.) ?health ?(name = "soil") ?(scheme = "http")
-    ?(fields = fun _ -> []) ?(on_failure = report) scope uris =
+    ?max_body ?(wait_seconds = 1.) ?(stall_seconds = 10.) ?(eager = false) ?(retries = 1)
+    ?(max_failures = 3) ?(avoid_seconds = 10.) ?(tunnel_seconds = 600.) ?health ?(name = "soil")
+    ?(scheme = "http") ?(fields = fun _ -> []) ?(on_failure = report) scope uris =
   let refuse what = invalid_arg ("Soil_http.Proxy.create: " ^ what) in
   let at_least_1 name n = if n < 1 then refuse (name ^ " is less than 1") in
   let max_client_requests = Option.value max_client_requests ~default:((max_requests + 1) / 2) in
@@ -629,6 +650,7 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?http2 ?(max_requests =
       max_body;
       wait_seconds;
       stall_seconds;
+      eager;
       retries;
       max_failures;
       tunnel_seconds;

@@ -11,11 +11,11 @@
     ]}
 
     Both bodies are passed on as they come: each side is read as fast as the other one takes it. A
-    request takes a place of a backend when all of its body, or the first 16 KiB, have come, and
-    returns it when the response has come from the backend, or the client is too slow. A request is
-    parsed and written again, so that a backend gets only what {!Server} accepts, with a length of
-    its own. An upgrade to WebSocket is passed on if the backend agrees; others aren't, as requests
-    inside another protocol would get to a backend unchecked.
+    request takes a place of a backend when all of its body, or the first 16 KiB, have come (but for
+    [eager]), and returns it when the response has come from the backend, or the client is too slow.
+    A request is parsed and written again, so that a backend gets only what {!Server} accepts, with
+    a length of its own. An upgrade to WebSocket is passed on if the backend agrees; others aren't,
+    as requests inside another protocol would get to a backend unchecked.
 
     {b Versions.} The clients' is that of {!Server.serve}, the backends' that of [http2]. Interim
     responses such as 103 and trailers are passed on. A call of gRPC ([application/grpc]) is passed
@@ -62,6 +62,7 @@ val create :
   ?max_body:int ->
   ?wait_seconds:float ->
   ?stall_seconds:float ->
+  ?eager:bool ->
   ?retries:int ->
   ?max_failures:int ->
   ?avoid_seconds:float ->
@@ -92,6 +93,10 @@ val create :
     - A client that doesn't send for [stall_seconds] (default: 10) in the middle of a body gets 408.
       One that takes less than 16 KiB of a response in that time, while more is to come from the
       backend, loses its connection.
+    - With [eager] (default: [false]) a request goes to a backend as soon as its head has come, so
+      that a client that waits for the answer before it sends the body gets one, such as 401. The
+      backend is asked for its [100 Continue] if the client waits for that. Each client that sends
+      slowly has a place of a backend meanwhile, and no request with a body is tried again.
     - A request's body has at most [max_body] bytes (default: that of the server's limits).
     - A request is tried on [retries] (default: 1) further backends.
     - After [max_failures] (default: 3) failures in a row a backend is {!Failing} for

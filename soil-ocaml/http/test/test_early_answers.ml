@@ -144,8 +144,86 @@ let through_a_proxy () =
       List.iter (one ~front:false case) bodies)
     cases
 
+(* A proxy that doesn't wait for a body *)
+
+(* [f client] with a client of a proxy, which has sent this head. *)
+let asking ?(eager = true) ~fields ~back serve f =
+  T.scope @@ fun scope ->
+  let http2 = if back then Some (Http2.client ()) else None in
+  let proxy = Proxy.create ~eager ?http2 ~connect:(connect scope serve) scope [ uri "http://b" ] in
+  let client = connect scope (fun d -> Server.connection d (Proxy.handle proxy)) ~host:"" ~port:0 in
+  D.write_string client ("POST / HTTP/1.1\r\nHost: a\r\n" ^ fields ^ "\r\n");
+  D.with_close client (fun client -> f (client, R.create client))
+
+let line (_, r) =
+  let line = R.line r in
+  let rec rest () = if R.line r <> "" then rest () in
+  rest ();
+  line
+
+let refusing ~back d =
+  Server.connection
+    ?http2:(if back then Some (Http2.server ()) else None)
+    d
+    (fun _ -> Server.status `Unauthorized)
+
+let reading ~back d =
+  let handler r = Server.string (string_of_int (String.length (Server.body_string r))) in
+  Server.connection ?http2:(if back then Some (Http2.server ()) else None) d handler
+
+let expect = "Expect: 100-continue\r\n"
+let unauthorized = "HTTP/1.1 401 Unauthorized"
+
+(* The client sends nothing before it has an answer. *)
+let eager () =
+  let seconds wanted f =
+    let begun = Soil.Clock.monotonic () in
+    f ();
+    Alcotest.(check (float 1e-6)) "seconds" wanted (Soil.Clock.monotonic () -. begun)
+  in
+  let one ~back (what, fields) =
+    seconds 0. (fun () ->
+        asking ~fields ~back (refusing ~back) (fun c -> string what unauthorized (line c)));
+    seconds 0. (fun () ->
+        asking ~fields:(fields ^ expect) ~back (refusing ~back) (fun c ->
+            string (what ^ ", to be asked") unauthorized (line c)))
+  in
+  let both = [ ("a length", "Content-Length: 100000\r\n"); ("chunks", "Transfer-Encoding: chunked\r\n"); ("a short one", "Content-Length: 10\r\n") ] in
+  List.iter (one ~back:false) both;
+  List.iter (one ~back:true) both;
+  (* Without the option a backend isn't asked before the body has come. *)
+  asking ~eager:false ~fields:"Content-Length: 10\r\n" ~back:false (refusing ~back:false) (fun c ->
+      string "not eager" "HTTP/1.1 408 Request Timeout" (line c))
+[@@ocamlformat "disable"]
+
+(* A client that waits to be asked is asked when the backend does so, or after a second. *)
+let asked () =
+  let body = String.make 50_000 'x' in
+  let fields = "Content-Length: 50000\r\n" ^ expect in
+  let sends what ~seconds serve ~back =
+    asking ~fields ~back serve @@ fun ((client, r) as c) ->
+    let begun = Soil.Clock.monotonic () in
+    string what "HTTP/1.1 100 Continue" (line c);
+    Alcotest.(check (float 1e-6)) "seconds" seconds (Soil.Clock.monotonic () -. begun);
+    D.write_string client body;
+    string what "HTTP/1.1 200 OK" (line c);
+    string what "50000" (R.take r 5)
+  in
+  sends "HTTP/1.1" ~seconds:0. (reading ~back:false) ~back:false;
+  sends "HTTP/2" ~seconds:0. (reading ~back:true) ~back:true;
+  let silent d =
+    let r = R.create d in
+    let rec head () = if R.line r <> "" then head () in
+    head ();
+    let n = String.length (R.take r 50_000) in
+    D.write_string d (Printf.sprintf "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n%d" n)
+  in
+  sends "a backend that doesn't ask" ~seconds:1. silent ~back:false
+
 let tests =
   [
+    in_virtual_time "a proxy that doesn't wait for the body" eager;
+    in_virtual_time "a client that waits to be asked" asked;
     in_virtual_time "HTTP/2" version_2;
     in_virtual_time "HTTP/1.1" version_1;
     in_virtual_time "the writer ends first" writer_ends;
