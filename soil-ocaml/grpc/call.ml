@@ -80,7 +80,9 @@ let of_exception t e =
   | Status.Failed { code = OK; _ } -> Status.v Unknown ""
   | Status.Failed s -> s
   | e when Soil.Budget.is_refusal e -> busy
-  | Out_of_memory -> busy
+  | Out_of_memory ->
+      t.on_exception t e backtrace;
+      busy
   | e ->
       t.on_exception t e backtrace;
       Status.v Unknown ""

@@ -29,7 +29,7 @@ let combined e =
   let quoted name = match field e name with None -> "-" | Some value -> escaped value in
   Printf.sprintf "%s \"%s\" \"%s\"" (common e) (quoted "referer") (quoted "user-agent")
 
-let json (e : Server.entry) =
+let members (e : Server.entry) =
   let request =
     match e.request with
     | None -> []
@@ -46,16 +46,21 @@ let json (e : Server.entry) =
         @ given "host" "host" @ given "referer" "referer" @ given "user_agent" "user-agent"
   in
   let optional name = Option.fold ~none:[] ~some:(fun v -> [ (name, Json_string.quoted v) ]) in
-  let fields =
-    [
-      ("time", Json_string.quoted (Date.to_rfc_3339 e.started)); ("peer", Json_string.quoted e.peer);
+  (("peer", Json_string.quoted e.peer) :: request)
+  @ optional "route" e.route @ optional "id" e.id
+  @ [
+      ("status", string_of_int (Cohttp.Code.code_of_status e.status));
+      ("bytes", string_of_int e.bytes);
+      ("body_bytes", string_of_int e.body_bytes);
+      ("seconds", Printf.sprintf "%.6f" e.seconds);
     ]
-    @ request @ optional "route" e.route @ optional "id" e.id
-    @ [
-        ("status", string_of_int (Cohttp.Code.code_of_status e.status));
-        ("bytes", string_of_int e.bytes);
-        ("body_bytes", string_of_int e.body_bytes);
-        ("seconds", Printf.sprintf "%.6f" e.seconds);
-      ]
-  in
-  "{" ^ String.concat "," (List.map (fun (name, value) -> "\"" ^ name ^ "\":" ^ value) fields) ^ "}"
+
+let json_object members =
+  "{"
+  ^ String.concat "," (List.map (fun (name, value) -> "\"" ^ name ^ "\":" ^ value) members)
+  ^ "}"
+
+let json (e : Server.entry) =
+  json_object (("time", Json_string.quoted (Date.to_rfc_3339 e.started)) :: members e)
+
+let json_members e = json_object (List.remove_assoc "id" (members e))

@@ -17,6 +17,12 @@ val combined : Server.entry -> string
 *)
 
 val json : Server.entry -> string
-(** [json e] is an object with [time] (RFC 3339), [peer], [status], [bytes], [body_bytes] and
-    [seconds]; for a parsed request also [method], [target], [protocol], and its fields [host],
-    [referer] and [user_agent], if any. *)
+(** [json e] is an object on one line. Its members, each a field of {!Server.entry}:
+
+    - [time], when the head was received (RFC 3339, UTC), and [peer];
+    - for a parsed request [method], [target] and [protocol]; its fields [host], [referer] and
+      [user_agent], if any; [route], if one matched; and [id];
+    - [status], [bytes], [body_bytes] and [seconds], as numbers. *)
+
+val json_members : Server.entry -> string
+(** [json_members e] is {!json} without [time] and [id]: for a log line that has both. *)

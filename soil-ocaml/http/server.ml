@@ -27,10 +27,14 @@ let request_line (e : entry) =
       String.concat " "
         [ Cohttp.Code.string_of_method r.meth; r.resource; Cohttp.Code.string_of_version r.version ]
 
-let entry_to_string (e : entry) =
-  Printf.sprintf "%s %s %S %d %d bytes %.1f ms" (Date.to_rfc_3339 e.started) e.peer (request_line e)
+let entry_text (e : entry) =
+  Printf.sprintf "%s %S %d %d bytes %.1f ms" e.peer (request_line e)
     (Cohttp.Code.code_of_status e.status)
     e.bytes (e.seconds *. 1e3)
+
+let entry_to_string (e : entry) =
+  let id = match e.id with None -> "" | Some id -> " " ^ id in
+  Date.to_rfc_3339 e.started ^ " " ^ entry_text e ^ id
 
 let linger_seconds = 2.
 let linger_bytes = 1 lsl 20
@@ -161,6 +165,7 @@ let conn server budget ~peer ~endpoint d =
   {
     server; wire = Version_1; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
     working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore; added = None;
+    current_id = Request.fresh_id (); shortage = None;
   }
 [@@ocamlformat "disable"]
 
@@ -206,19 +211,33 @@ let connection ?limits ?log ?peer ?endpoint ?error ?http2 ?(on_disconnect = `Can
 
 type report = (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
 
-let reporter : report ref = ref Soil.Private.report
+let print_exception what e backtrace =
+  let id () = match Request.current_id () with None -> "" | Some id -> "[" ^ id ^ "] " in
+  Soil.Private.report (fun () -> id () ^ what ()) e backtrace
+
+let reporter : report ref = ref print_exception
 let on_exception report = reporter := report
 
 let report conn e backtrace =
+  let memory =
+    match (e, conn.shortage) with
+    | Out_of_memory, Some sizes -> ": " ^ sizes
+    | Out_of_memory, None -> ": " ^ sizes_of_memory ()
+    | _ -> ""
+  in
   let what () =
     let request =
       match conn.current with
       | None -> ""
       | Some (r : Cohttp.Request.t) -> " " ^ Cohttp.Code.string_of_method r.meth ^ " " ^ path_of r
     in
-    "http " ^ Lazy.force conn.peer ^ request ^ ": exception "
+    "http " ^ Lazy.force conn.peer ^ request ^ memory ^ ": exception "
   in
-  try !reporter what e backtrace with failure when not (is_cancelled failure) -> ()
+  let report () = !reporter what e backtrace in
+  try
+    if Option.is_none conn.current then report ()
+    else Soil.Task.Local.with_ Soil.Private.request_id conn.current_id report
+  with failure when not (is_cancelled failure) -> ()
 
 (* All connections of a listener *)
 

@@ -250,6 +250,10 @@ module Request : sig
   (** [id r] is an identifier: 32 random hexadecimal digits, unless {!set_id} has set another. Made
       when it is first asked for. *)
 
+  val current_id : unit -> string option
+  (** [current_id ()] is {!id} of the request for which this task works: that of a handler, or one
+      that it has spawned. The log lines of [soil.logs] have it. [None] elsewhere. *)
+
   val set_id : t -> string -> unit
   (** [set_id r id] raises [Invalid_argument] if [id] can't be the value of a field. *)
 
@@ -282,7 +286,7 @@ type entry = {
   endpoint : Soil.Net.Endpoint.t option;
   request : Cohttp.Request.t option;  (** [None] if it couldn't be parsed. *)
   route : string option;  (** As {!Request.route}. *)
-  id : string option;  (** {!Request.id}, if anything has asked for it or set it. *)
+  id : string option;  (** {!Request.id}; [None] without a request. *)
   status : Cohttp.Code.status_code;  (** 499 if the client left before its response. *)
   bytes : int;  (** Bytes sent, including the head. *)
   body_bytes : int;  (** Bytes sent of the body. *)
@@ -295,8 +299,12 @@ val request_line : entry -> string
 (** [request_line e] is method, resource and version, or ["-"]. *)
 
 val entry_to_string : entry -> string
-(** [entry_to_string e] is one line: time of day, peer, request line, status, bytes and
-    milliseconds. {!Access_log} has the standard formats. *)
+(** [entry_to_string e] is one line: time of day, and {!entry_text} with the identifier.
+    {!Access_log} has the standard formats. *)
+
+val entry_text : entry -> string
+(** [entry_text e] is peer, request line, status, bytes and milliseconds: for loggers that add the
+    time, and the identifier. *)
 
 val serve :
   ?limits:limits ->
@@ -328,9 +336,9 @@ val serve :
       preface of HTTP/2, with the same handlers: those with prior knowledge, and over TLS those that
       have chosen [h2] by ALPN. Their streams are handled concurrently. A handler is cancelled as
       soon as its stream is reset.
-    - An exception of [handler] responds with 500, ends the connection, and is passed to [on_error],
-      which by default prints it with peer, method and path: on standard error, or by
-      {!on_exception}.
+    - An exception of [handler] responds with 500 (503 for [Out_of_memory]), ends the connection,
+      and is passed to [on_error], which by default prints it with the request's identifier, peer,
+      method and path: on standard error, or by {!on_exception}.
     - [log] gets an entry for each response. [Soil_http_logs.access] writes them to [Logs].
     - [client] is the client of a new connection, for {!val-peer}, {!val-endpoint} and [log], before
       [secure]; by default the connection's peer. With
@@ -348,8 +356,13 @@ val serve :
 val on_exception : ((unit -> string) -> exn -> Printexc.raw_backtrace -> unit) -> unit
 (** [on_exception report] makes every {!serve} without [on_error] call [report what e backtrace] for
     an exception [e] of its handler, where [what ()] is the beginning of a line, such as
-    ["http 10.0.0.9:4242 GET /path: exception "]. Exceptions of [report] are ignored. The library
-    [soil.http.logs] sets it to write to [Logs]. *)
+    ["http 10.0.0.9:4242 GET /path: exception "]; for [Out_of_memory] it also has the sizes of the
+    heap and the budget. {!Request.current_id} is the request's. Exceptions of [report] are ignored.
+    The library [soil.http.logs] sets it to write to [Logs]. *)
+
+val print_exception : (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
+(** [print_exception] is the default of {!on_exception}: it prints {!Request.current_id} in
+    brackets, and then [what ()], [e] and its backtrace, on standard error. *)
 
 val report : request -> exn -> Printexc.raw_backtrace -> unit
 (** [report r e backtrace] reports [e] likewise, for a handler that makes a response of an

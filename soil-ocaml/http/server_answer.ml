@@ -67,7 +67,7 @@ let note conn (request : request option) status ~started ~sent_before =
           endpoint = Lazy.force conn.endpoint;
           request = Option.map (fun r -> r.head.request) request;
           route = Option.bind request (fun r -> r.route);
-          id = Option.bind request (fun r -> r.id);
+          id = Option.map Request.id request;
           status;
           bytes = sent - sent_before;
           body_bytes = max 0 (sent - conn.head_end);
@@ -110,6 +110,16 @@ let failed ?headers ?cause request status =
   let response = error ?headers ?cause request status in
   try finished request response with e when not (is_cancelled e) -> response
 
+external quick_stat : unit -> Gc.stat = "caml_gc_quick_stat"
+
+(* For the report of an exhausted memory. *)
+let sizes_of_memory () =
+  let budget = Budget.statistics () and heap = quick_stat () in
+  Printf.sprintf "the heap has %d bytes, at most %d; %d peers hold %d of %d bytes"
+    (heap.heap_words * (Sys.word_size / 8))
+    (heap.top_heap_words * (Sys.word_size / 8))
+    budget.peers budget.held budget.limit
+
 let handle conn request handler ~failure =
   let busy () = failed request ~headers:(busy_headers ()) `Service_unavailable in
   let run () =
@@ -126,7 +136,10 @@ let handle conn request handler ~failure =
   | response -> response
   | exception e when Budget.is_refusal e -> busy ()
   | exception (Out_of_memory as e) ->
+      let backtrace = Soil_backtrace.get () in
+      conn.shortage <- Some (sizes_of_memory ());
       Soil.Private.recover e;
+      failure := Fail (e, backtrace);
       busy ()
   | exception e ->
       let backtrace = Soil_backtrace.get () in
@@ -193,6 +206,8 @@ let make_request conn (head : Head.request) scope =
   let limits = conn.server.limits in
   let ask () = interim conn ~version:`HTTP_1_1 100 [] in
   let ask = if head.expects then Some ask else None in
+  let id = Request.fresh_id () in
+  conn.current_id <- id;
   {
     head;
     content = Body.make ?ask conn.input head.framing limits;
@@ -203,7 +218,7 @@ let make_request conn (head : Head.request) scope =
     render = conn.server.on_refusal;
     finish = Fun.id;
     route = None;
-    id = None;
+    id;
     values = [];
   }
 
@@ -220,6 +235,7 @@ let answer conn (head : Head.request) handler =
   let run scope =
     let request = make_request conn head scope in
     current := Some request;
+    Soil.Task.Local.with_ Soil.Private.request_id request.id @@ fun () ->
     respond conn request handler note
   in
   match Soil.Task.scope run with

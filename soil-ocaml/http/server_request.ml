@@ -81,6 +81,8 @@ and conn = {
   mutable idle : bool;
   mutable at_stop : unit -> unit;
   mutable added : added option; (* To its last request, by a proxy. *)
+  mutable current_id : string Lazy.t ref; (* Of [current], once its handler has begun. *)
+  mutable shortage : string option; (* Sizes when memory ran out for [current]. *)
 }
 
 and request = {
@@ -93,7 +95,7 @@ and request = {
   mutable render : (error -> Response.t) option;
   mutable finish : Response.t -> Response.t;
   mutable route : string option;
-  mutable id : string option;
+  id : string Lazy.t ref;
   mutable values : binding list;
 }
 
@@ -159,18 +161,14 @@ module Request = struct
     String.iter (fun c -> Printf.bprintf b "%02x" (Char.code c)) (Soil.Random.string 16);
     Buffer.contents b
 
-  let id (r : t) =
-    match r.id with
-    | Some id -> id
-    | None ->
-        let id = new_id () in
-        r.id <- Some id;
-        id
+  let fresh_id () = ref (lazy (new_id ()))
+  let id (r : t) = Lazy.force !(r.id)
+  let current_id = Soil.Private.current_request_id
 
   let set_id (r : t) id =
     if not (Grammar.is_value id) then
       invalid_arg "Soil_http.Server.Request.set_id: not the value of a field";
-    r.id <- Some id
+    r.id := Lazy.from_val id
 
   let set_max_body r bytes = r.max_body <- bytes
   let set_error r render = r.render <- Some render

@@ -36,6 +36,15 @@ let write_at_once d b off len =
       let n = Soil_raw.fd_write d.handle b off len in
       if n > 0 then Scheduler.at_once "write" n else 0)
 
+let request_id : string Lazy.t ref Task_local.t = Task_local.create ()
+
+let current_request_id () =
+  match if Owner.is_other () then None else Task_local.get request_id with
+  | None -> None
+  | Some id -> Some (Lazy.force !id)
+  (* A domain without tasks. *)
+  | exception Invalid_argument _ -> None
+
 let finally = Failure.finally
 let undoing = Failure.undoing
 

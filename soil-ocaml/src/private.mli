@@ -53,6 +53,14 @@ val write_at_once : [> `Write ] File_descriptor.t -> bytes -> int -> int -> int
     for flows of the program, where another task writes, and where writing fails: the next
     {!File_descriptor.write} waits, or raises the error. The range isn't checked. *)
 
+val request_id : string Lazy.t ref Task_local.t
+(** [request_id] is the identifier of the request for which a task works. A server sets it, and log
+    lines show it. It is made when it is first asked for. *)
+
+val current_request_id : unit -> string option
+(** [current_request_id ()] is the identifier in {!request_id} of this task; [None] in threads
+    without tasks. *)
+
 val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
     [Fun.protect]. *)

@@ -108,7 +108,9 @@ let routes () =
   let wanted = [ Some "/api/:version/users/:id"; Some "/api/:version"; Some "/files/*path"; None ] in
   optional "of requests" wanted (List.rev !seen);
   optional "of the log" wanted (List.rev_map (fun (route, _, _) -> route) !entries);
-  optional "ids" [ None; None; Some "mine"; None ] (List.rev_map (fun (_, id, _) -> id) !entries)
+  let ids = List.rev_map (fun (_, id, _) -> Option.get id) !entries in
+  string "an id that was set" "mine" (List.nth ids 2);
+  bool "others" true (List.for_all (fun id -> id = "mine" || String.length id = 32) ids)
 [@@ocamlformat "disable"]
 
 let ids () =

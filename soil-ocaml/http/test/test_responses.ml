@@ -208,21 +208,26 @@ let stalled () =
 let logged () =
   let entries = ref [] in
   let log e =
-    entries := Server.entry_to_string { e with started = 0.; seconds = 0.; bytes = 0 } :: !entries
+    let id = Option.map (fun _ -> "7") e.Server.id in
+    let e = { e with id; started = 0.; seconds = 0.; bytes = 0 } in
+    entries := Server.entry_to_string e :: !entries
   in
   let handler r = if Server.path r = "/" then hello r else raise (Server.Refused `Not_found) in
   ignore (answers ~log handler [ get "/?a"; get "/x\""; "nonsense\r\n\r\n" ]);
   strings "entries"
     [
-      "1970-01-01T00:00:00.000Z pair \"GET /?a HTTP/1.1\" 200 0 bytes 0.0 ms";
-      "1970-01-01T00:00:00.000Z pair \"GET /x\\\" HTTP/1.1\" 404 0 bytes 0.0 ms";
+      "1970-01-01T00:00:00.000Z pair \"GET /?a HTTP/1.1\" 200 0 bytes 0.0 ms 7";
+      "1970-01-01T00:00:00.000Z pair \"GET /x\\\" HTTP/1.1\" 404 0 bytes 0.0 ms 7";
       "1970-01-01T00:00:00.000Z pair \"-\" 400 0 bytes 0.0 ms";
     ]
     (List.rev !entries)
 
 let formats () =
   let entries = ref [] in
-  let log e = entries := { e with Server.started = 784111777.25; seconds = 0.5 } :: !entries in
+  let log e =
+    let id = Option.map (fun _ -> "7") e.Server.id in
+    entries := { e with Server.started = 784111777.25; seconds = 0.5; id } :: !entries
+  in
   let fields = "Referer: http://b/\r\nUser-Agent: a\"b\\c\tä\xff\r\n" in
   let before = Soil.Clock.now () in
   let real = ref 0. in
@@ -240,7 +245,7 @@ let formats () =
       string "combined" (line ^ {| "http://b/" "a\"b\\c\x09\xc3\xa4\xff"|}) (combined first);
       string "JSON"
         ({|{"time":"1994-11-06T08:49:37.250Z","peer":"pair","method":"GET","target":"/x?\"y",|}
-        ^ {|"protocol":"HTTP/1.1","host":"a","referer":"http://b/","user_agent":"a\"b\\c\u0009ä�",|}
+        ^ {|"protocol":"HTTP/1.1","host":"a","referer":"http://b/","user_agent":"a\"b\\c\u0009ä�","id":"7",|}
         ^ Printf.sprintf {|"status":200,"bytes":%d,"body_bytes":5,"seconds":0.500000}|} first.bytes)
         (json first);
       string "not understood" {|192.0.2.1 - - [06/Nov/1994:08:49:37 +0000] "-" 400 16|}
@@ -343,11 +348,13 @@ let loopback f =
 
 (* What a handler raises is reported with what it answered, and ends nothing else. *)
 let exceptions () =
-  let lines = ref [] in
+  let lines = ref [] and ids = ref [] and reported = ref [] in
   Server.on_exception (fun what e _ ->
+      reported := Server.Request.current_id () :: !reported;
       lines := (what () ^ Printexc.to_string e) :: !lines;
       failwith "a report that fails");
   let handler r =
+    ids := Some (Server.Request.id r) :: !ids;
     match Server.path r with
     | "/fails" -> failwith "a mistake"
     | "/stream" -> Server.stream (fun _ -> failwith "a late mistake")
@@ -370,7 +377,8 @@ let exceptions () =
           "http " ^ first ^ " GET /fails: exception Failure(\"a mistake\")";
           "http " ^ second ^ " GET /stream: exception Failure(\"a late mistake\")";
         ]
-        (List.rev !lines)
+        (List.rev !lines);
+      bool "their requests" true (List.rev !reported = [ List.nth !ids 2; List.nth !ids 1 ])
     in
     Soil.Task.first [ (fun () -> Server.serve listener handler); clients ] );
   Server.on_exception Soil.Private.report

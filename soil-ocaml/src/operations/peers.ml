@@ -245,6 +245,16 @@ let add t n =
   if t.state = Evicted then change leaving n;
   change held n
 
+let log_warning = 2
+let pause_between_warnings_ns = 10_000_000_000
+let no_warning_before = ref min_int
+
+let warn text =
+  let now = Soil_raw.clock_monotonic_ns () in
+  if now >= !no_warning_before then (
+    no_warning_before := now + pause_between_warnings_ns;
+    ignore (Soil_raw.log log_warning text 0 (String.length text)))
+
 let refuse n =
   change refused 1;
   let number = string_of_int in
@@ -253,6 +263,7 @@ let refuse n =
     ^ number (limit ())
     ^ " (give the machine more memory, or accept fewer connections)"
   in
+  warn (operation ^ ": " ^ detail);
   Error.fail Out_of_memory operation ~detail
 
 (* Others wait, too: at least this part of the budget is freed at a time, of slow ones. *)
