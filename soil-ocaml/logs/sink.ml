@@ -1,6 +1,14 @@
 module Stream = Soil.Task.Stream
 
-type message = { time : int; level : Logs.level; source : string; text : string }
+type value = Line.value = Text of string | Json of string
+
+type message = Line.t = {
+  time : int;
+  level : Logs.level;
+  source : string;
+  tags : (string * value) list;
+  text : string;
+}
 
 type t = {
   name : string;
@@ -16,8 +24,7 @@ let make ?(close = ignore) ~name ~format ~write () =
 
 let dropped sink = Atomic.get sink.dropped
 
-let console () =
-  let format { time; level; source; text } = Line.console ~time source level None text ^ "\n" in
+let console ?(format = Line.plain) () =
   let write line =
     Soil.File_descriptor.write_string (Soil.File_descriptor.of_console_error ()) line
   in
@@ -60,8 +67,9 @@ let report_dropped sink =
         sink.name n
     in
     let time = Soil.Clock.now_ns () in
-    if not (give sink (sink.format { time; level = Warning; source = "soil.logs"; text })) then
-      sink.said <- dropped - n)
+    if
+      not (give sink (sink.format { time; level = Warning; source = "soil.logs"; tags = []; text }))
+    then sink.said <- dropped - n)
 
 let rec empty sink stream =
   match Stream.take_opt stream with
@@ -101,7 +109,7 @@ let offer inbox { sink; stream; waiting; capacity } message =
             Atomic.decr waiting;
             push ())
 
-let reporter ?(capacity = 1000) scope sinks =
+let reporter ?(capacity = 1000) ?(format = Line.plain) scope sinks =
   if capacity < 1 then invalid_arg "Soil_logs.Sink.reporter: a capacity of less than 1";
   let inbox = Soil.Inbox.create scope in
   let queue sink = { sink; stream = Stream.create capacity; waiting = Atomic.make 0; capacity } in
@@ -119,12 +127,8 @@ let reporter ?(capacity = 1000) scope sinks =
   List.iter (fun { sink; stream; _ } -> daemon (fun () -> run sink stream over)) queues;
   (* They begin: a daemon that hasn't begun by the end of its scope never does. *)
   Soil.Task.yield ();
-  let late { time; level; source; text } =
-    Soil.Private.print_error (fun () -> Line.console ~time source level None text ^ "\n")
-  in
-  Line.reporter @@ fun source level header text ->
-  let text = match header with None -> text | Some header -> header ^ ": " ^ text in
-  let message = { time = Soil.Clock.now_ns (); level; source; text } in
+  let late message = Soil.Private.print_error (fun () -> format message) in
+  Line.reporter @@ fun message ->
   let offer queue =
     try offer inbox queue message
     with Out_of_memory as e ->

@@ -20,7 +20,8 @@ let cut most text =
     in
     String.sub text 0 (boundary most)
 
-let message ~facility ~hostname ~app_name ~max_length { Sink.time; level; source; text } =
+let message ~facility ~hostname ~app_name ~max_length { Sink.time; level; source; tags; text } =
+  let text = Line.tagged tags text in
   let header =
     Printf.sprintf "<%d>1 %s %s %s - %s - "
       ((facility * 8) + severity level)

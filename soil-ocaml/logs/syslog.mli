@@ -1,8 +1,9 @@
 (** Syslog servers.
 
     The message format is {{:https://www.rfc-editor.org/rfc/rfc5424}RFC 5424}: the time in UTC to
-    the microsecond, the source's name as MSGID, no structured data. Levels are the severities error
-    (3), warning (4), notice (5, for [App]), informational (6) and debug (7). *)
+    the microsecond, the source's name as MSGID, no structured data; tags stand before the text, as
+    on the console. Levels are the severities error (3), warning (4), notice (5, for [App]),
+    informational (6) and debug (7). *)
 
 val sink :
   ?facility:int ->
