@@ -33,6 +33,14 @@ val give_back : int -> unit
 (** [give_back n] gives back [n] of the bytes that {!hold} has counted, or all if there are fewer.
 *)
 
+val hold_made : int -> unit
+(** [hold_made n] is {!hold}[ n] for bytes that are in memory already: they count while it waits. *)
+
+val scratch : ((int -> unit) -> 'a) -> 'a
+(** [scratch f] is [f more], which works with memory that it needs until then: [more n] is
+    {!hold}[ n], to be called before [n] bytes of it are made. When [f] ends, all of them are given
+    back. *)
+
 val receive : (unit -> 'a) -> 'a
 (** [receive f] is [f ()], which receives a message of which something has come already. While it
     waits, the peer of this task may be closed for being slow. *)
@@ -87,6 +95,14 @@ val grow : ?patience:float -> ?wanted:(unit -> bool) -> t -> int -> unit
 val count : t -> int -> unit
 (** [count t n] is [grow t n] for [n] bytes that are in memory already: they count while it waits,
     and it gives them back if it raises. *)
+
+val note : t -> int -> unit
+(** [note t n] is {!count}[ t n] without waiting for room: for few bytes, that come while a task
+    reads for others. *)
+
+val grow_if_spare : t -> int -> bool
+(** [grow_if_spare t n] counts [n] more bytes if no more than half of the budget is used then, and
+    is [true] if so. It doesn't wait, and closes nobody: for what makes a peer faster. *)
 
 val is_refusal : exn -> bool
 (** [is_refusal e] is whether {!grow}, {!hold} or {!run} has raised [e] for want of room. *)

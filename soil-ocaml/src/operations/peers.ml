@@ -312,6 +312,13 @@ let count t n =
         (fun () -> shrink t n)
         (fun () -> wait_for_room ~taken:true t n ~patience:default_patience ~wanted:always))
 
+let note t n = if n > 0 && t.state <> Over then add t n
+
+let grow_if_spare t n =
+  let is_spare = t.state <> Over && !held + n <= limit () / 2 && fits n n in
+  if is_spare then add t n;
+  is_spare
+
 let shrink_to t n =
   t.by_hold <- 0;
   shrink t (t.bytes - n)
@@ -328,6 +335,13 @@ let hold n =
       t.by_hold <- t.by_hold + n
   | Some _ | None -> ()
 
+let hold_made n =
+  match current () with
+  | Some t when n > 0 ->
+      count t n;
+      t.by_hold <- t.by_hold + n
+  | Some _ | None -> ()
+
 let give_back n =
   match current () with
   | Some t ->
@@ -335,6 +349,15 @@ let give_back n =
       t.by_hold <- t.by_hold - n;
       shrink t n
   | None -> ()
+
+let scratch f =
+  let held = ref 0 in
+  let more n =
+    if n > 0 then (
+      hold n;
+      held := !held + n)
+  in
+  Failure.finally (fun () -> if !held > 0 then give_back !held) (fun () -> f more)
 
 let receive f =
   match current () with
