@@ -5,7 +5,8 @@ type memory = {
   in_use : int;  (** Memory of the program, kernel tables and buffers. *)
   free : int;
       (** Memory that isn't in use, and that an image has promised to nothing: no mapping of the
-          program, and no connection. *)
+          program, and no connection. In the process form what Linux can still give the process, of
+          its control groups and of the machine. *)
   high_water : int;  (** The largest [in_use] so far. *)
 }
 (** The type for the use of memory, in bytes. *)

@@ -77,7 +77,7 @@ impl Memory for Host {
         [
             Host::total_memory(),
             resident_pages().unwrap_or(0) * page,
-            setting(libc::_SC_AVPHYS_PAGES) * page,
+            free_memory().min(Host::total_memory()),
             usage.ru_maxrss as u64 * 1024,
         ]
     }
@@ -237,6 +237,29 @@ impl Simulation for Host {
     fn choose(bound: usize) -> usize {
         sim::choose(bound)
     }
+}
+
+/// What Linux can still give this process. When that is little, it first gets back what the C
+/// library's heap has free, at most once a second.
+fn free_memory() -> u64 {
+    static NEXT_TRIM: AtomicU64 = AtomicU64::new(0);
+    const SECOND: u64 = 1_000_000_000;
+    let free = limit::free();
+    if free >= Host::total_memory() / 4 {
+        return free;
+    }
+    let now = clock(libc::CLOCK_MONOTONIC);
+    let next = NEXT_TRIM.load(Ordering::Relaxed);
+    let is_due = now >= next
+        && NEXT_TRIM
+            .compare_exchange(next, now + SECOND, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
+    if !is_due {
+        return free;
+    }
+    // SAFETY: gives back pages that no allocation uses.
+    unsafe { libc::malloc_trim(0) };
+    limit::free()
 }
 
 /// Pages of memory that the process occupies (the second number of `/proc/self/statm`, proc(5)).

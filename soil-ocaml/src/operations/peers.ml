@@ -102,31 +102,50 @@ let statistics () =
     collections = Shortage.collections ();
   }
 
-(* A process doesn't know: what Linux has free isn't the process's alone. *)
-let is_known = Soil_raw.on_vm () = 1
+let is_image = Soil_raw.on_vm () = 1
 
-(* What an image's kernel keeps for itself (kernel/src/memory/reserve.rs), for minor collections and
-   for small requests: less isn't granted. And a reserve for what isn't counted: garbage since the last
-   collection, stacks, blocks of TCP. *)
+(* A reserve for what isn't counted: garbage since the last collection, stacks, blocks of TCP. In an
+   image also what its kernel keeps for itself (kernel/src/memory/reserve.rs), for minor collections and
+   for small requests: less isn't granted. A process that gets less than nothing is killed. *)
 let floor_of total =
-  let kernel =
-    min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20) + min (total / 64) (1 lsl 20)
-  in
-  kernel + min (total / 12) (4 lsl 20)
+  if is_image then
+    let kernel =
+      min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20) + min (total / 64) (1 lsl 20)
+    in
+    kernel + min (total / 12) (4 lsl 20)
+  else min (total / 8) (16 lsl 20)
 
-(* The machine is asked after each so many bytes only, while there is enough. *)
+(* The machine is asked after each so many bytes only, while there is enough. A process has to read
+   files for that (cgroups, /proc/meminfo): not so often, and what it has counted since is gone. *)
 let check_each = 65536
 let unchecked = ref check_each
+let reading_ns = if is_image then 0 else 5_000_000
+let next_reading = ref 0
+let read_short = ref false (* The last reading was of too little. *)
+let left = ref 0
 
 let leaves bytes =
   unchecked := !unchecked + bytes;
-  (not is_known) || !unchecked < check_each
+  !unchecked < check_each
   ||
-  (read ();
-   let total = Soil_raw.machine_memory record Total in
-   let enough = Soil_raw.machine_memory record Free - bytes >= floor_of total in
-   if enough then unchecked := 0;
-   enough)
+  let floor () = floor_of (Soil_raw.machine_memory record Total) in
+  let is_enough () = !left - bytes >= floor () in
+  let now = Soil_raw.clock_monotonic_ns () in
+  if now >= !next_reading || not (!read_short || is_enough ()) then (
+    read ();
+    next_reading := now + reading_ns;
+    left := Soil_raw.machine_memory record Free;
+    read_short := not (is_enough ()));
+  let enough = is_enough () in
+  if enough then (
+    left := !left - !unchecked;
+    unchecked := 0);
+  enough
+
+let collect () =
+  let has_collected = Shortage.collect () in
+  if has_collected then next_reading := 0;
+  has_collected
 
 let bytes t = t.bytes
 
@@ -237,7 +256,7 @@ let limit_for n = if n > large then limit () / 8 * 7 else limit ()
 
 (* Of a message of [n] bytes, [more] of which aren't counted yet. *)
 let exceeded n more = max 0 (!held + more - limit_for n)
-let fits n more = exceeded n more = 0 && (leaves more || (Shortage.collect () && leaves more))
+let fits n more = exceeded n more = 0 && (leaves more || (collect () && leaves more))
 let has_room n = fits n n
 
 let add t n =
