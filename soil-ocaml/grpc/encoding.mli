@@ -20,9 +20,10 @@ val v :
   decompress:(max:int -> string -> (string, [ `Malformed | `Too_large ]) result) ->
   t
 (** [v name ~compress ~decompress] is the encoding [name], as in the field [grpc-encoding].
-    [decompress ~max s] must not make more than [max] bytes of [s]. Raises [Invalid_argument] if
-    [name] is empty, ["identity"], or has other characters than lower-case letters, digits and [-].
-*)
+    [decompress ~max s] must not make more than [max] bytes of [s]. Both count what they make for as
+    long as they run ({!Soil.Budget.scratch}): other tasks may run meanwhile. Raises
+    [Invalid_argument] if [name] is empty, ["identity"], or has other characters than lower-case
+    letters, digits and [-]. *)
 
 val name : t -> string
 val compress : t -> string -> string

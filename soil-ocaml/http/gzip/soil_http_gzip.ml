@@ -41,7 +41,9 @@ let check level =
 let run_all ~level send f =
   send (Bytes.of_string head) (String.length head);
   let deflate = Zlib.deflate_init level false in
-  Fun.protect ~finally:(fun () -> Zlib.deflate_end deflate) @@ fun () ->
+  (* Where [f] has failed it says that the output isn't complete. *)
+  let finally () = try Zlib.deflate_end deflate with Zlib.Error _ -> () in
+  Fun.protect ~finally @@ fun () ->
   let t = { deflate; output = Bytes.create 16384; send; checksum = 0l; length = 0 } in
   f t;
   finish t
@@ -53,11 +55,34 @@ let rec add_string t s off =
     if off + n < String.length s then Soil.Task.yield ();
     add_string t s (off + n))
 
+(* Texts that grow: [more n] counts [n] bytes before they are made. *)
+type text = { more : int -> unit; mutable bytes : bytes; mutable length : int }
+
+let first_bytes = 4096
+let text more = { more; bytes = Bytes.empty; length = 0 }
+
+let add_text t b n ~max =
+  let needed = t.length + n and size = Bytes.length t.bytes in
+  if needed > size then (
+    let more = Int.max needed (Int.min max (Int.max first_bytes (2 * size))) - size in
+    t.more more;
+    t.bytes <- Bytes.extend t.bytes 0 more);
+  Bytes.blit b 0 t.bytes t.length n;
+  t.length <- needed
+
+let contents t = Bytes.sub_string t.bytes 0 t.length
+
+(* What zlib takes (zconf.h, "Memory requirements"), and a buffer. *)
+let deflate_bytes = 300_000
+let inflate_bytes = 65536
+
 let compress ?(level = 6) s =
   check level;
-  let b = Buffer.create ((String.length s / 4) + 64) in
-  run_all ~level (fun output n -> Buffer.add_subbytes b output 0 n) (fun t -> add_string t s 0);
-  Buffer.contents b
+  Soil.Budget.scratch @@ fun more ->
+  more deflate_bytes;
+  let text = text more in
+  run_all ~level (fun output n -> add_text text output n ~max:max_int) (fun t -> add_string t s 0);
+  contents text
 
 (* Decompression *)
 
@@ -78,46 +103,69 @@ let head_end s i =
   let i = if has 16 then text i else i in
   if has 2 then i + 2 else i
 
-(* The file that begins at [i] is added to [b]; the first byte after it. *)
-let rec member b ~max output s i =
+(* What a file costs beside its bytes, in bytes: [inflateInit] clears its state. *)
+let member_work = 4096
+
+type decompression = {
+  source : string;
+  max : int;
+  into : text;
+  output : bytes;
+  mutable work : int;  (** Bytes read and made since other tasks ran. *)
+}
+
+let worked d n =
+  d.work <- d.work + n;
+  if d.work >= piece then (
+    d.work <- 0;
+    Soil.Task.yield ())
+
+(* The file that begins at [i] is added to the text; the first byte after it. *)
+let rec member d i =
+  let s = d.source in
+  let start = head_end s i in
+  if start > String.length s then raise_notrace Malformed;
+  worked d (member_work + start - i);
   let inflate = Zlib.inflate_init false in
   let checksum = ref 0l and length = ref 0 in
   let rec go off =
     let finished, used, made =
       Zlib.inflate inflate (Bytes.unsafe_of_string s) off
         (min piece (String.length s - off))
-        output 0 (Bytes.length output) Zlib.Z_SYNC_FLUSH
+        d.output 0 (Bytes.length d.output) Zlib.Z_SYNC_FLUSH
     in
-    if Buffer.length b + made > max then raise_notrace Too_large;
-    Buffer.add_subbytes b output 0 made;
-    checksum := Zlib.update_crc !checksum output 0 made;
+    if d.into.length + made > d.max then raise_notrace Too_large;
+    add_text d.into d.output made ~max:d.max;
+    checksum := Zlib.update_crc !checksum d.output 0 made;
     length := !length + made;
     let off = off + used in
     if finished then off
     else if used = 0 && made = 0 then raise_notrace Malformed
     else (
-      if !length / piece <> (!length - made) / piece then Soil.Task.yield ();
+      worked d (used + made);
       go off)
   in
-  let i = head_end s i in
-  if i > String.length s then raise_notrace Malformed;
-  let i = Fun.protect ~finally:(fun () -> Zlib.inflate_end inflate) (fun () -> go i) in
+  let i = Fun.protect ~finally:(fun () -> Zlib.inflate_end inflate) (fun () -> go start) in
   let is_right =
     i + 8 <= String.length s
     && String.get_int32_le s i = !checksum
     && String.get_int32_le s (i + 4) = Int32.of_int !length
   in
   if not is_right then raise_notrace Malformed;
-  if i + 8 < String.length s then member b ~max output s (i + 8)
+  if i + 8 < String.length s then member d (i + 8)
 
 let decompress ~max s =
-  let b = Buffer.create (min max 4096) in
-  match member b ~max (Bytes.create 16384) s 0 with
-  | () -> Ok (Buffer.contents b)
+  Soil.Budget.scratch @@ fun more ->
+  more inflate_bytes;
+  let into = text more in
+  match member { source = s; max; into; output = Bytes.create 16384; work = 0 } 0 with
+  | () -> Ok (contents into)
   | exception (Malformed | Zlib.Error _) -> Error `Malformed
   | exception Too_large -> Error `Too_large
 
 let stream ~level write d =
+  Soil.Budget.scratch @@ fun more ->
+  more deflate_bytes;
   run_all ~level (fun output n -> D.write d output 0 n) @@ fun t ->
   let write_piece b off len =
     let n = min len piece in

@@ -257,6 +257,62 @@ let decompression () =
   is "a bomb" (Error `Too_large) (G.decompress ~max:100_000 bomb);
   bool "memory" true (Gc.allocated_bytes () -. before < 1e6)
 
+(* Memory *)
+
+module B = Soil.Budget
+
+(* [f ()] for a peer, while another task runs at each of its turns: the result, the most that counted
+   for the peer, and how often the other task ran. *)
+let observed f =
+  let peer = B.create () in
+  Fun.protect ~finally:(fun () -> B.release peer) @@ fun () ->
+  let most = ref 0 and turns = ref 0 in
+  let rec watch () =
+    incr turns;
+    most := max !most (B.bytes peer);
+    Soil.Task.yield ();
+    watch ()
+  in
+  let result =
+    Soil.Task.scope @@ fun scope ->
+    ignore (Soil.Task.spawn_daemon scope watch);
+    B.run peer f
+  in
+  int "given back" 0 (B.bytes peer);
+  (result, !most, !turns)
+
+let counted () =
+  let n = 4_000_000 in
+  let long = String.make n 'x' in
+  let bomb = G.compress long in
+  let result, most, _ = observed (fun () -> G.decompress ~max:n bomb) in
+  bool "decompressed" true (result = Ok long);
+  bool "counts before it is made" true (most >= n);
+  let noise = String.init n (fun i -> Char.unsafe_chr (Hashtbl.hash i land 255)) in
+  let result, most, _ = observed (fun () -> G.compress noise) in
+  bool "a compressor's state and output" true (most >= 268_000 + (String.length result / 2))
+
+let refused () =
+  let n = 4_000_000 in
+  let bomb = G.compress (String.make n 'x') in
+  let peer = B.create () in
+  let check what f =
+    with_budget ((B.statistics ()).held + 1_000_000) @@ fun () ->
+    (match B.run peer f with
+    | _ -> Alcotest.fail (what ^ ": no room is free")
+    | exception e -> bool what true (B.is_refusal e));
+    int (what ^ ": given back") 0 (B.bytes peer)
+  in
+  check "a bomb" (fun () -> ignore (G.decompress ~max:n bomb));
+  let noise = String.init n (fun i -> Char.unsafe_chr (Hashtbl.hash i land 255)) in
+  check "a text" (fun () -> ignore (G.compress ~level:1 noise))
+
+let empty_files () =
+  let files = String.concat "" (List.init 10_000 (fun _ -> G.compress "")) in
+  let result, _, turns = observed (fun () -> G.decompress ~max:0 files) in
+  bool "decompressed" true (result = Ok "");
+  bool "other tasks run" true (turns > 100)
+
 let () =
   Alcotest.run "soil.http.gzip"
     [
@@ -274,5 +330,10 @@ let () =
           property_in_run ~count:60 "there and back" gen decompresses;
           property_in_run ~count:500 "refuses damage" damage refuses_damage;
           in_run "limits and heads" decompression;
+          in_run "empty files yield" empty_files;
+        ] );
+      ( "memory",
+        [
+          in_run "counts as it is made" counted; in_virtual_time "no room for what is made" refused;
         ] );
     ]
