@@ -148,9 +148,13 @@ let reader t decode =
 
 let text t s = match t.form with Plain | Web -> s | Web_text -> Web.encode s
 
-let frame t message =
+(** [frame t ~hold message] is [message] as it is sent; [hold n] is called before [n] bytes of it
+    are made. *)
+let frame t ~hold message =
   let encoding = if t.compresses then t.sent else None in
-  text t (Message.frame ?encoding message)
+  let frame = Message.frame ?encoding ~hold message in
+  if t.form = Web_text then hold ((String.length frame / 3) + 4);
+  text t frame
 
 (* Responses *)
 
@@ -173,14 +177,17 @@ let only_status t status =
   | Plain -> Http.string ~headers:(H.add_list (head t) (trailers t status)) ""
   | Web | Web_text -> Http.string ~headers:(head t) (web_end t status)
 
-(** [whole t message] is the response with one message. *)
-let whole t message =
-  let frame = frame t message in
+(** [whole t frame] is the response with one message. *)
+let whole t frame =
   match t.form with
   | Plain ->
       let trailers () = H.of_list (trailers t Status.ok) in
       Http.stream ~headers:(head t) ~trailers (fun sink -> D.write_string sink frame)
-  | Web | Web_text -> Http.string ~headers:(head t) (frame ^ web_end t Status.ok)
+  | Web | Web_text ->
+      let text = frame ^ web_end t Status.ok in
+      (* The server counts it. *)
+      Soil.Budget.give_back (String.length frame);
+      Http.string ~headers:(head t) text
 
 (** [streamed t f] is the response whose messages [f send] sends. [f] runs in a task of its own,
     which begins now; the head is sent with the first message. *)
@@ -192,7 +199,8 @@ let streamed t f =
         t.is_begun <- true;
         Promise.fulfil first None));
   let send message =
-    let frame = frame t message in
+    Soil.Budget.scratch @@ fun hold ->
+    let frame = frame t ~hold message in
     t.begin_ ();
     let sink = Promise.await opened in
     guard t (fun () -> D.write_string sink frame)

@@ -227,7 +227,8 @@ let next_attempt t attempt failure =
 (* [f r] for the response to a request of one message. *)
 let with_response options message f =
   let t = options.client in
-  let body = Http.String (Message.frame ?encoding:options.encoding message) in
+  Soil.Budget.scratch @@ fun hold ->
+  let body = Http.String (Message.frame ?encoding:options.encoding ~hold message) in
   let once attempt =
     Soil.Task.scope @@ fun scope ->
     let r =
@@ -252,6 +253,11 @@ let with_response options message f =
 
 (* Calls *)
 
+(* [f reader]; messages are the caller's then. *)
+let reading options m response f =
+  let r = reader options m response in
+  Fun.protect ~finally:(fun () -> Message.release r) (fun () -> f r)
+
 let options metadata timeout compress on_head on_trailers t m =
   {
     client = t;
@@ -267,18 +273,19 @@ let unary ?(metadata = []) ?timeout ?(compress = false) ?(on_head = ignore) ?(on
     t (m : _ Method.t) request =
   let options = options metadata timeout compress on_head on_trailers t m in
   with_response options (m.request.encode request) (fun r ->
-      Message.only (reader options m (fun () -> r)))
+      reading options m (fun () -> r) Message.only)
 
 let server_stream ?(metadata = []) ?timeout ?(compress = false) ?(on_head = ignore)
     ?(on_trailers = ignore) t (m : _ Method.t) request f =
   let options = options metadata timeout compress on_head on_trailers t m in
-  with_response options (m.request.encode request) (fun r -> f (reader options m (fun () -> r)))
+  with_response options (m.request.encode request) (fun r -> reading options m (fun () -> r) f)
 
 type 'req sender = { encode : 'req -> string; with_ : Encoding.t option; queue : string Queue.t }
 
 let send ?(compress = true) s v =
   let encoding = if compress then s.with_ else None in
-  try Queue.push s.queue (Message.frame ?encoding (s.encode v))
+  Soil.Budget.scratch @@ fun hold ->
+  try Queue.push s.queue (Message.frame ?encoding ~hold (s.encode v))
   with Soil.Error { code = Closed; _ } ->
     (* A task that goes on sending lets the others run, and can be cancelled. *)
     Soil.Task.yield ()
@@ -320,10 +327,10 @@ let client_stream ?(metadata = []) ?timeout ?(compress = false) ?(on_head = igno
   streaming options m @@ fun sender response ->
   f (fun v -> send sender v);
   finish sender;
-  Message.only (reader options m response)
+  reading options m response Message.only
 
 let two_way ?(metadata = []) ?timeout ?(compress = false) ?(on_head = ignore)
     ?(on_trailers = ignore) t (m : _ Method.t) f =
   let options = options metadata timeout compress on_head on_trailers t m in
   (* [f] may send before there is a response. *)
-  streaming options m @@ fun sender response -> f sender (reader options m response)
+  streaming options m @@ fun sender response -> reading options m response (f sender)

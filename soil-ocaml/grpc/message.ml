@@ -14,10 +14,20 @@ let flagged flag payload =
   Bytes.blit_string payload 0 b prefix_bytes n;
   Bytes.unsafe_to_string b
 
-let frame ?encoding payload =
+let frame ?encoding ~hold payload =
+  let flagged flag payload =
+    hold (prefix_bytes + String.length payload);
+    flagged flag payload
+  in
+  let bytes = String.length payload in
+  Soil.Budget.hold_made bytes;
+  Fun.protect ~finally:(fun () -> Soil.Budget.give_back bytes) @@ fun () ->
   match encoding with
   | None -> flagged 0 payload
-  | Some e -> flagged compressed_flag (Encoding.compress e payload)
+  | Some e -> (
+      match Encoding.compress e payload with
+      | s -> flagged compressed_flag s
+      | exception e when Soil.Budget.is_refusal e -> flagged 0 payload)
 
 let trailer_frame fields =
   flagged trailer_flag
@@ -104,7 +114,9 @@ let content r p =
   | Some e when p.is_compressed -> (
       match Encoding.decompress e ~max:r.max text with
       | Ok s ->
-          hold r (String.length s);
+          (* Its decompressor has counted it until now. *)
+          Soil.Budget.hold_made (String.length s);
+          r.held <- r.held + String.length s;
           s
       | Error `Too_large -> too_large r
       | Error `Malformed -> Status.fail Internal "a compressed message is malformed")

@@ -1,7 +1,8 @@
 (** Messages in bodies, each with a prefix of five bytes. Private to [soil.grpc]. *)
 
-val frame : ?encoding:Encoding.t -> string -> string
-(** [frame m] is [m] with its prefix, compressed by [encoding] (default: not). *)
+val frame : ?encoding:Encoding.t -> hold:(int -> unit) -> string -> string
+(** [frame ~hold m] is [m] with its prefix, compressed by [encoding] (default: not) if there is room
+    for its compressor in {!Soil.Budget}. [hold n] is called before [n] bytes of it are made. *)
 
 val trailer_frame : (string * string) list -> string
 (** [trailer_frame fields] is the last frame of a body of gRPC-Web. *)

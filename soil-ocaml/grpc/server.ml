@@ -30,9 +30,13 @@ let rpc (m : _ Method.t) run = { service = m.service; path = Method.path m; run 
 
 let one_response (m : _ Method.t) f =
   rpc m @@ fun call ->
-  let message = ref "" in
-  match Call.outcome call (fun () -> message := m.response.encode (f call)) with
-  | Ended { code = OK; _ } -> Call.whole call !message
+  let frame = ref "" in
+  (* Counts until it was sent. *)
+  let hold = Soil.Budget.hold in
+  match
+    Call.outcome call (fun () -> frame := Call.frame call ~hold (m.response.encode (f call)))
+  with
+  | Ended { code = OK; _ } -> Call.whole call !frame
   | Ended status -> Call.only_status call status
   | Broken (e, backtrace) -> Soil_backtrace.reraise e backtrace
 

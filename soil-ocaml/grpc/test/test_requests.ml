@@ -133,13 +133,75 @@ let vanished () =
 let memory () =
   Soil.Virtual_clock.run @@ fun () ->
   with_budget 300_000 @@ fun () ->
-  let code body = code (ask (request ~path:"/test.Strings/Join" body)) in
+  let count _ r = string_of_int (Grpc.Reader.fold (fun n _ -> n + 1) 0 r) in
+  let app = S.handler [ S.client_stream join count ] in
+  let code body = code (ask ~app (request ~path:"/test.Strings/Join" body)) in
   string "4 MiB announced" "13" (code "\000\000\064\000\000abc");
   string "1 MB came" "8" (code (message (String.make 1_000_000 'x')));
   string "a few kilobytes" "0" (code (message (String.make 10_000 'x')));
   let many = String.concat "" (List.init 200 (fun _ -> message (String.make 10_000 'x'))) in
   string "each is given back" "0" (code many);
+  let answer = ask (request ~path:"/test.Strings/Join" many) in
+  string "a response of 2 MB" "8" (field "grpc-status" answer);
   int "in the end all" 0 (Soil.Budget.statistics ()).held
+
+(* A response counts wholly as long as the client doesn't take it, in each shape of calls. *)
+let untaken () =
+  let n = 500_000 in
+  let text = String.make n 'x' in
+  let rpcs =
+    [
+      S.unary echo (fun _ _ -> text);
+      S.client_stream join (fun _ r ->
+          ignore (all r);
+          text);
+      S.server_stream split (fun _ _ send -> send text);
+      S.two_way chat (fun _ r send -> Grpc.Reader.iter (fun _ -> send text) r);
+    ]
+  in
+  let app = S.handler ~web:true rpcs in
+  let held () = (Soil.Budget.statistics ()).held in
+  let before = held () in
+  let rec until condition =
+    if not (condition ()) then (
+      Soil.Task.yield ();
+      until condition)
+  in
+  let check kind path =
+    let client, server = Soil.Flow.pair () in
+    let body = message "a" in
+    let body = if String.ends_with ~suffix:"text" kind then Base64.encode_exn body else body in
+    let serve () =
+      D.with_close server (fun d -> try Server.connection d app with Soil.Error _ -> ())
+    in
+    let ask () =
+      D.write_string client (request ~kind ~path:("/test.Strings/" ^ path) body);
+      until (fun () -> held () - before >= n);
+      D.close client
+    in
+    ignore (Soil.Task.both serve ask);
+    int (path ^ ": given back") before (held ())
+  in
+  List.iter
+    (fun kind -> List.iter (check kind) [ "Echo"; "Join"; "Split"; "Chat" ])
+    [ "application/grpc"; "application/grpc-web"; "application/grpc-web-text" ]
+
+(* Those of a handler: what its own calls have counted is given back when they are over. *)
+let calls_of_a_handler () =
+  let peer = Soil.Budget.create () in
+  Fun.protect ~finally:(fun () -> Soil.Budget.release peer) @@ fun () ->
+  with_rpcs ~encodings:[ runs ] ~server_encodings:[ runs ] rpcs @@ fun client ->
+  (* The connection is nobody's. *)
+  string "before" "" (Client.unary client echo "");
+  Soil.Budget.run peer @@ fun () ->
+  let text = String.make 100_000 'x' in
+  string "unary" text (Client.unary ~compress:true client echo text);
+  int "unary: given back" 0 (Soil.Budget.bytes peer);
+  string "a stream" text
+    (Client.server_stream client split text (fun r -> String.concat " " (all r)));
+  int "a stream: given back" 0 (Soil.Budget.bytes peer);
+  string "of requests" text (Client.client_stream client join (fun send -> send text));
+  int "of requests: given back" 0 (Soil.Budget.bytes peer)
 
 let timeouts () =
   let left = ref None in
@@ -286,6 +348,8 @@ let tests =
     in_run "malformed requests" malformed;
     in_run "a client that leaves" vanished;
     in_run "memory" memory;
+    in_run "responses that nobody takes" untaken;
+    in_run "calls of a handler" calls_of_a_handler;
     in_run "grpc-timeout" timeouts;
     in_run "gRPC-Web" web;
     in_run "gRPC-Web in base64" web_text;
