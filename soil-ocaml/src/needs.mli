@@ -45,7 +45,8 @@ val gib : int -> int
 (** {1 Devices} *)
 
 type file_system = [ `Fat | `Ext4 | `Tar | `Memory | `Host ]
-(** The type for file systems: of disks, in memory, and, in a process only, host folders. *)
+(** The type for file systems: of disks, in memory, and host folders, which a process takes for any
+    of them and an image can't have. *)
 
 val volume :
   ?at:string ->
@@ -59,9 +60,10 @@ val volume :
 (** [volume name] declares a file system for {!Fs}, and is its mount point: [at], an absolute path
     (default: [/] and the name).
 
-    [soil run --disk NAME=FILE] attaches it, or [--mount AT=…] any other source. [file_systems] are
-    the accepted types (default: any), and [at_least] is the minimum size in bytes of its disk or
-    partition (default: any). With [~read_only:true] (default: [false]) the program doesn't write to
+    [soil run --disk NAME=FILE] attaches it, or [--mount AT=…] any other source; in a process
+    [--mount AT=host:FOLDER] always is accepted. [file_systems] are the accepted types of others
+    (default: any), and [at_least] is the minimum size in bytes of its disk or partition (default:
+    any). With [~read_only:true] (default: [false]) the program doesn't write to
     it, and a read-only disk is accepted. With [~optional:true] (default: [false]) the program works
     without it; an attached one is still checked. [doc] is a short description on one line. *)
 

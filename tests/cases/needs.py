@@ -170,7 +170,11 @@ def what_is_given_is_used(context, form):
     runs_without("volume:data:fat:0:optional")
     os.mkdir(context.path("folder"))
     folder = ["--mount", f"/data=host:{context.path('folder')}"]
-    runs("/data: 0 entries\n", "volume:data:host:0", options=folder)
+    # A process takes a folder of the host for any file system and size.
+    for file_systems in ("", "host", "ext4+fat", "memory"):
+        runs("/data: 0 entries\n", f"volume:data:{file_systems}:1048576", options=folder)
+    status, text = ended(context, form, "volume:data::0", options=[folder[0], folder[1] + ",ro"])
+    assert status == 125 and "is read-only, and the program writes to it" in text, text
 
 
 @in_every_form(forms=BOTH)

@@ -546,6 +546,22 @@ mod tests {
         assert!(!text.contains("host:"), "{text}");
         let text = refused("", Form::Process, volume(&[], "/data", false));
         assert!(text.contains("--mount /data=host:FOLDER"), "{text}");
+        let text = refused("", Form::Process, ext4());
+        assert!(text.contains(", or --mount /data=host:FOLDER"), "{text}");
+        let folder = "--mount /data=host:folder";
+        for accepted in [vec![], vec![FileSystem::Ext4], vec![FileSystem::Memory]] {
+            let needs = vec![volume(&accepted, "/data", false)];
+            assert!(completed(folder, Form::Process, needs).is_ok());
+        }
+        let text = refused(folder, Form::Image, ext4());
+        assert!(text.contains("has to be ext4"), "{text}");
+        for (mount, form) in [
+            ("--mount /data=host:folder,ro", Form::Process),
+            ("--mount /data=memory:16M,ro", Form::Image),
+        ] {
+            let text = refused(mount, form, volume(&[], "/data", false));
+            assert!(text.contains("is read-only"), "{text}");
+        }
         let text = refused("--mount /data/=memory:16M", Form::Image, ext4());
         assert!(text.contains("has to be ext4"), "{text}");
         let mut large = volume(&[], "/data", false);

@@ -13,6 +13,9 @@ const USUAL_SIZE: u64 = 64 << 20;
 /// The least size of a disk with a file system, in bytes.
 const MIN_VOLUME: u64 = 16 << 20;
 
+/// The reason why a read-only disk or mount isn't enough.
+const READ_ONLY: &str = "is read-only, and the program writes to it";
+
 /// Checks a volume: the mount at its mount point, or the disk of its name.
 pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
     let (name, at) = (&need.name, &need.at);
@@ -20,7 +23,7 @@ pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
     let here = |mount: &&Mount| same_path(&mount.path, at);
     let mounted = run.mounts.iter().find(here);
     let disk_name = match mounted.map(|mount| (mount, mount.disk())) {
-        Some((mount, None)) => return not_on_a_disk(mount, need),
+        Some((mount, None)) => return not_on_a_disk(mount, form, need),
         Some((_, Some(disk))) => disk,
         None => name,
     };
@@ -42,8 +45,7 @@ pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
     }
     let is_read_only = disk.read_only || mounted.is_some_and(|mount| mount.read_only);
     if is_read_only && !need.read_only {
-        let reason = "is read-only, and the program writes to it";
-        return Err(fail(reason.into()).remedy("leave out ,ro"));
+        return Err(fail(READ_ONLY.into()).remedy("leave out ,ro"));
     }
     let partition = mounted.and_then(|mount| mount.source.split_once('/'));
     contents(disk, partition.map(|(_, partition)| partition), need)?;
@@ -85,9 +87,16 @@ fn given_by_variable(run: &Run, form: Form, disk: &str, at: Option<&str>) -> boo
     has_disk || points.any(|point| at.is_some_and(|at| same_path(point, at)))
 }
 
-/// Checks a mount without a disk: its file system, and the size of one in memory.
-fn not_on_a_disk(mount: &Mount, need: &Volume) -> Result<(), Failure> {
+/// Checks a mount without a disk: its file system, and the size of one in memory. A process takes a
+/// folder of the host for any file system: the host's has all that a program can do with one.
+fn not_on_a_disk(mount: &Mount, form: Form, need: &Volume) -> Result<(), Failure> {
     let fail = |reason: String| Failure::on(format!("volume {}", need.name), reason);
+    if mount.read_only && !need.read_only {
+        return Err(fail(READ_ONLY.into()).remedy("leave out ,ro"));
+    }
+    if form == Form::Process && mount.kind.as_deref() == Some(FileSystem::Host.name()) {
+        return Ok(());
+    }
     let will_do = |f: &FileSystem| Some(f.name()) == mount.kind.as_deref();
     if !need.file_systems.is_empty() && !need.file_systems.iter().any(will_do) {
         let wanted = either(&need.file_systems);
@@ -113,7 +122,7 @@ fn is_in_memory(mount: &Mount) -> bool {
 fn missing(need: &Volume, form: Form) -> Failure {
     let (name, at) = (&need.name, &need.at);
     let accepts = |f| need.file_systems.is_empty() || need.file_systems.contains(&f);
-    let on_host = form == Form::Process && accepts(FileSystem::Host);
+    let on_host = form == Form::Process;
     let on_disk = [FileSystem::Ext4, FileSystem::Fat, FileSystem::Tar];
     let remedy = if on_disk.into_iter().any(accepts) {
         let folder = match on_host {
@@ -238,8 +247,7 @@ pub fn disk(run: &Run, form: Form, need: &Disk) -> Result<(), Failure> {
         )));
     };
     if disk.read_only && !need.read_only {
-        let reason = "is read-only, and the program writes to it";
-        return Err(fail(reason).remedy("leave out ,ro"));
+        return Err(fail(READ_ONLY).remedy("leave out ,ro"));
     }
     match exists(&disk.file) {
         true => too_small(disk, disk::size(&disk.file)?, need.at_least),
