@@ -1,4 +1,4 @@
-//! Formats the linker's messages, with one paragraph for each missing symbol.
+//! Formats the linker's messages, with one line for each archive that refers to missing symbols.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,37 @@ pub fn warnings(messages: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.contains(noise)))
 }
 
-/// Returns one paragraph for each missing symbol, with the objects that refer to it, and other
-/// messages unchanged.
+/// The missing symbols that are named of an archive.
+const SHOWN: usize = 3;
+
+/// Where a missing symbol probably belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    Soil,
+    Ocaml,
+    Cxx,
+    Unwinder,
+    Glibc,
+    Library,
+}
+
+/// The archives that lack something in a distribution, with a remedy.
+const RECIPES: [(&str, &str); 3] = [
+    (
+        "libpq.a",
+        "build a libpq without Kerberos and LDAP: docs/book/fifteen-minutes.md, \"A static libpq\"",
+    ),
+    ("libssl.a", OPENSSL),
+    ("libcrypto.a", OPENSSL),
+];
+const OPENSSL: &str = "name what OpenSSL needs in the dune file, (link_flags (-cclib -lz -cclib \
+    -lzstd)), as 'pkg-config --static --libs openssl' lists it: docs/libraries.md";
+
+/// Returns one line for each archive or object that refers to missing symbols, one for the remedy of
+/// several, and other messages unchanged.
 pub fn errors(messages: &str) -> String {
-    let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    // The symbols by what refers to them, with the first place.
+    let mut missing: BTreeMap<(Origin, String), BTreeMap<&str, String>> = BTreeMap::new();
     let mut others = Vec::new();
     let (mut object, mut function) = ("", "");
     for line in warnings(messages) {
@@ -32,56 +59,81 @@ pub fn errors(messages: &str) -> String {
             object = file;
             function = name.trim_end_matches(['\'', ':']);
         } else if let Some((place, symbol)) = line.split_once("undefined reference to `") {
-            let wanted = missing.entry(symbol.trim_end_matches('\'')).or_default();
-            let who = user(place, object, function);
-            if !wanted.contains(&who) {
-                wanted.push(who);
-            }
+            let symbol = symbol.trim_end_matches('\'');
+            let (archive, place) = user(place, object, function);
+            let symbols = missing.entry((origin(symbol), archive)).or_default();
+            symbols.entry(symbol).or_insert(place);
         } else if !line.contains("more undefined references to") {
             others.push(line);
         }
     }
     let mut text = Vec::new();
-    for (symbol, users) in &missing {
-        const SHOWN: usize = 3;
-        let mut who = users
-            .iter()
-            .take(SHOWN)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        if users.len() > SHOWN {
-            who.push_str(&format!(" and {} more", users.len() - SHOWN));
+    let mut groups = missing.iter().peekable();
+    while let Some(((origin, archive), symbols)) = groups.next() {
+        text.push(format!("error: {}", referred(archive, symbols)));
+        let remedy = remedy(*origin, archive);
+        let next = groups.peek();
+        if next.map(|((origin, archive), _)| self::remedy(*origin, archive)) != Some(remedy) {
+            text.push(format!("remedy: {remedy}"));
         }
-        text.push(format!(
-            "symbol {symbol} is wanted by {who}, and nothing defines it{}",
-            hint(symbol)
-        ));
     }
     if missing.is_empty() || others.iter().any(|line| !line.contains("collect2")) {
-        text.extend(others.iter().map(|line| line.to_string()));
+        text.extend(others.iter().map(|line| format!("error: {line}")));
     }
-    text.join("\nsoil-cc: error: ")
+    let text = text.join("\nsoil-cc: ");
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
-/// Returns the object that refers to a symbol, `libx.a(file.o) (in f)`: the last object named, with
-/// its function; or else the start of the reference's own line,
+/// The missing symbols of an archive or object in one line.
+fn referred(archive: &str, symbols: &BTreeMap<&str, String>) -> String {
+    let named = symbols.iter().take(SHOWN);
+    let named = named.map(|(symbol, place)| match place.as_str() {
+        "" => (*symbol).to_owned(),
+        place => format!("{symbol} ({place})"),
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let (count, noun) = match symbols.len() {
+        1 => (1, "symbol"),
+        count => (count, "symbols"),
+    };
+    let rest = match count.saturating_sub(SHOWN) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!("{archive} refers to {count} {noun} that nothing defines: {named}{rest}")
+}
+
+/// Returns the archive or object that refers to a symbol, and the place in it, `file.o, in f`: the
+/// last object named, with its function; or else the start of the reference's own line,
 /// `path/libx.a(file.o):source.c:(.text+0x12): `.
-fn user(place: &str, object: &str, function: &str) -> String {
-    let base = |file: &str| file.rsplit('/').next().unwrap_or(file).to_string();
-    if !object.is_empty() {
-        return format!("{} (in {function})", base(object));
-    }
-    let end = place.find(":(").unwrap_or(place.len());
-    let file = place[..end].trim_end_matches([':', ' ']);
-    base(match file.split_once("):") {
-        Some((object, _)) => &place[..object.len() + 1],
-        None => file,
-    })
+fn user(place: &str, object: &str, function: &str) -> (String, String) {
+    let named = match object {
+        "" => {
+            let end = place.find(":(").unwrap_or(place.len());
+            let file = place[..end].trim_end_matches([':', ' ']);
+            match file.split_once("):") {
+                Some((object, _)) => &place[..object.len() + 1],
+                None => file,
+            }
+        }
+        object => object,
+    };
+    let base = named.rsplit('/').next().unwrap_or(named);
+    let (archive, member) = match base.split_once('(') {
+        Some((archive, member)) => (archive, member.trim_end_matches(')')),
+        None => (base, ""),
+    };
+    let function = match object {
+        "" => String::new(),
+        _ => format!("in {function}"),
+    };
+    let place = [member, &function];
+    let place: Vec<&str> = place.into_iter().filter(|word| !word.is_empty()).collect();
+    (archive.to_owned(), place.join(", "))
 }
 
 /// Guesses a symbol's origin from its name.
-fn hint(symbol: &str) -> &'static str {
+fn origin(symbol: &str) -> Origin {
     let is_glibc = symbol.starts_with("__")
         && (symbol.ends_with("_chk") || symbol.contains("isoc"))
         || symbol.ends_with("64")
@@ -104,23 +156,53 @@ fn hint(symbol: &str) -> &'static str {
         || symbol.starts_with("_ZNSt")
         || symbol.starts_with("__cxa_")
         || symbol.starts_with("__gxx_");
-    let is_unwinder = symbol.starts_with("_Unwind_");
     if is_cxx {
-        ": it belongs to GCC's C++ library; name that in the dune file: \
-        (link_flags (-cclib -lstdc++))"
-    } else if is_unwinder {
-        ": it belongs to the unwinder of C++ or of Rust's std; build Rust code with panic=abort \
-        and no_std"
+        Origin::Cxx
+    } else if symbol.starts_with("_Unwind_") {
+        Origin::Unwinder
     } else if is_glibc {
-        ": it is glibc's own, and an image is linked with musl; the library has to be built \
-        against musl's headers"
+        Origin::Glibc
     } else if symbol.starts_with("caml") {
-        ": it is OCaml's; a library may be missing in the dune file, or be bytecode only"
+        Origin::Ocaml
     } else if symbol.starts_with("soil_") {
-        ": it is Soil's; the installed library and the image archive are of different versions"
+        Origin::Soil
     } else {
-        "; a library may be missing, or its archive be built without it: name the folder of a \
-        complete archive in the dune file: (link_flags (-ccopt -LFOLDER))"
+        Origin::Library
+    }
+}
+
+/// What to do about missing symbols to which an archive or object refers.
+fn remedy(origin: Origin, archive: &str) -> &'static str {
+    match origin {
+        Origin::Soil => {
+            "these are Soil's: the installed library and the image archive are of different \
+            versions; install one version"
+        }
+        Origin::Ocaml => {
+            "these are OCaml's: a library may be missing in the dune file, or be bytecode only"
+        }
+        Origin::Cxx => {
+            "these belong to GCC's C++ library: name that in the dune file, (link_flags (-cclib \
+            -lstdc++)): docs/libraries.md, \"C++ stubs\""
+        }
+        Origin::Unwinder => {
+            "these belong to the unwinder of C++ or of Rust's std: build Rust code with panic=abort \
+            and no_std"
+        }
+        Origin::Glibc => {
+            "these are glibc's own, and an image is linked with musl: build the library against \
+            musl's headers: docs/libraries.md, \"glibc symbols\""
+        }
+        Origin::Library => {
+            let recipe = RECIPES.iter().find(|(name, _)| *name == archive);
+            recipe.map_or(
+                "a library may be missing, or its archive be built without it: add what \
+                'pkg-config --static --libs NAME' prints to the dune file, (link_flags (-cclib \
+                -lOTHER)), or name the folder of a complete archive, (link_flags (-ccopt \
+                -LFOLDER)): docs/libraries.md, \"Other libraries\"",
+                |(_, remedy)| remedy,
+            )
+        }
     }
 }
 
@@ -129,7 +211,7 @@ mod tests {
     use super::{errors, warnings};
 
     #[test]
-    fn names_symbol_library_and_function() {
+    fn names_library_symbol_object_and_function() {
         let text = errors(
             "/usr/bin/ld: /lib/zarith/libzarith.a(caml_z.o): in function `ml_z_mul':\n\
              caml_z.c:(.text+0x12): undefined reference to `__gmpn_mul'\n\
@@ -139,16 +221,60 @@ mod tests {
              ld: stubs.o:/src/stubs.c:7:(.text+0x1): \
              undefined reference to `__fgets_unlocked_chk'\n",
         );
-        assert!(text.contains("symbol __gmpn_mul is wanted by"), "{text}");
-        assert!(
-            text.contains("libzarith.a(caml_z.o) (in ml_z_mul), and nothing defines it; a library")
-                && text.contains("-ccopt -L"),
-            "{text}"
+        let lines: Vec<&str> = text.split("\nsoil-cc: ").collect();
+        let [glibc, musl, library, complete] = lines[..] else {
+            panic!("{text}");
+        };
+        assert_eq!(
+            glibc,
+            "stubs.o refers to 1 symbol that nothing defines: __fgets_unlocked_chk (in f)"
+        );
+        assert!(musl.starts_with("remedy: these are glibc's own"), "{text}");
+        assert_eq!(
+            library,
+            "error: libzarith.a refers to 1 symbol that nothing defines: __gmpn_mul (caml_z.o, in \
+             ml_z_mul)"
         );
         assert!(
-            text.contains("stubs.o (in f)") && text.contains("glibc's own"),
+            complete.starts_with("remedy: a library may be missing") && text.contains("-ccopt -L"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn symbols_are_grouped_by_archive_with_one_remedy() {
+        let mut messages = String::new();
+        for (archive, count) in [("libone.a", 5), ("libpq.a", 64), ("libtwo.a", 3)] {
+            for number in 0..count {
+                messages.push_str(&format!(
+                    "ld: /usr/lib/{archive}(object.o): in function `f{number}':\n\
+                     object.c:(.text+0x{number}): undefined reference to `gss_{number:02}'\n"
+                ));
+            }
+        }
+        let text = errors(&messages);
+        let lines: Vec<&str> = text.split("\nsoil-cc: ").collect();
+        assert_eq!(
+            lines[0],
+            "libone.a refers to 5 symbols that nothing defines: gss_00 (object.o, in f0), gss_01 \
+             (object.o, in f1), gss_02 (object.o, in f2) and 2 more"
+        );
+        assert!(
+            lines[2].starts_with("error: libpq.a refers to 64 symbols"),
+            "{text}"
+        );
+        assert!(lines[2].ends_with(" and 61 more"), "{text}");
+        assert_eq!(
+            lines[3],
+            "remedy: build a libpq without Kerberos and LDAP: docs/book/fifteen-minutes.md, \
+             \"A static libpq\""
+        );
+        assert!(lines[4].ends_with("gss_02 (object.o, in f2)"), "{text}");
+        assert_eq!((lines.len(), lines[1]), (6, lines[5]), "{text}");
+        // Two with one remedy have it once.
+        let text = errors(&messages.replace("libpq", "libthree"));
+        assert_eq!(text.matches("remedy: ").count(), 1, "{text}");
+        assert_eq!(text.lines().count(), 4, "{text}");
     }
 
     #[test]
