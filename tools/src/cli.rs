@@ -581,8 +581,8 @@ pub struct Run {
         value_parser = |text: &str| written_as("svg", text)
     )]
     pub profile: Option<PathBuf>,
-    /// Record what the program's tasks do, for Perfetto, in this file (JSON).
-    #[arg(long, value_name = "OUT", conflicts_with_all = ["gdb", "profile"])]
+    /// Record what the program's tasks do: as a page that draws it (OUT.html), or for Perfetto (JSON).
+    #[arg(long, value_name = "OUT.html|OUT.json", conflicts_with_all = ["gdb", "profile"])]
     pub trace: Option<PathBuf>,
     /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1). Every user
     /// of this host can connect to it, and read and write the machine's memory.

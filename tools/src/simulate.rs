@@ -17,6 +17,8 @@ mod shrink;
 mod summary;
 mod workers;
 
+pub use drawing::escaped;
+
 use crate::cli::simulate::{Instant as Virtual, Simulate};
 use crate::failure::{Context as _, Failure};
 use crate::json;

@@ -1,4 +1,5 @@
-//! `soil run --trace`: records the activity of a program's tasks in a file for Perfetto.
+//! `soil run --trace`: records the activity of a program's tasks in a file for Perfetto, or in a page
+//! that draws it.
 //!
 //! The scheduler calls a function for each event (`soil-sys/src/abi/trace.rs`), which records it in
 //! a ring if a word in the program's memory enables it. `soil run` writes that word, and reads the
@@ -8,6 +9,7 @@ use crate::failure::{Context as _, Failure};
 use crate::profile::access::Access;
 use crate::profile::remote::Remote;
 use crate::profile::tracer::{Child, Live, Loaded, Tracer};
+use crate::simulate::escaped;
 use object::{Object as _, ObjectSymbol as _};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -137,18 +139,27 @@ impl Trace {
         Some(())
     }
 
-    /// Writes the file and returns a message about it.
+    /// Writes the file, a page if its name ends so, and returns a message about it.
     pub fn write(&self, program: &Path, out: &Path) -> Result<String, Failure> {
         let file = File::create(out).on(out)?;
         let mut file = BufWriter::new(file);
-        let tasks = json(&program.display().to_string(), &self.events, &mut file).on(out)?;
+        let program = program.display().to_string();
+        let is_page = out.extension().is_some_and(|end| end == "html");
+        let tasks = match is_page {
+            true => page(&program, &self.events, &mut file).on(out)?,
+            false => json(&program, &self.events, &mut file).on(out)?,
+        };
         file.flush().on(out)?;
+        let opened = match is_page {
+            true => "in a browser",
+            false => "with https://ui.perfetto.dev, or record it as OUT.html",
+        };
         let lost = match self.lost {
             0 => String::new(),
             lost => format!(", {lost} lost"),
         };
         Ok(format!(
-            "{}: {} events of {tasks} tasks{lost}; open it with https://ui.perfetto.dev",
+            "{}: {} events of {tasks} tasks{lost}; open it {opened}",
             out.display(),
             self.events.len()
         ))
@@ -326,6 +337,44 @@ fn micros(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }
 
+/// The page that draws a trace, without resources of others.
+const PAGE: &str = include_str!("trace/page.html");
+
+/// Writes JSON into a script: within one only `<`, which JSON has in strings only, can end it.
+struct InScript<W>(W);
+
+impl<W: Write> Write for InScript<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'<') {
+            match piece.split_last() {
+                Some((b'<', rest)) => {
+                    self.0.write_all(rest)?;
+                    self.0.write_all(b"\\u003c")?;
+                }
+                _ => self.0.write_all(piece)?,
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Writes a page (HTML) with the events. Returns the number of tasks.
+fn page(program: &str, events: &[Event], out: &mut impl Write) -> io::Result<usize> {
+    let mut tasks = 0;
+    for (index, piece) in PAGE.split("@@").enumerate() {
+        match (index % 2, piece) {
+            (0, piece) => out.write_all(piece.as_bytes())?,
+            (_, "TITLE") => out.write_all(escaped(program).as_bytes())?,
+            _ => tasks = json(program, events, &mut InScript(&mut *out))?,
+        }
+    }
+    Ok(tasks)
+}
+
 /// Writes the events in Chrome's trace format (JSON object format), with a track for each task.
 /// Track 0 is the program while no task can run. Returns the number of tasks.
 fn json(program: &str, events: &[Event], out: &mut impl Write) -> io::Result<usize> {
@@ -387,7 +436,7 @@ fn json(program: &str, events: &[Event], out: &mut impl Write) -> io::Result<usi
 
 #[cfg(test)]
 mod tests {
-    use super::{CAPACITY, Places, Trace, WORDS, json};
+    use super::{CAPACITY, Places, Trace, WORDS, json, page};
     use crate::profile::access::Access;
     use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use std::collections::HashMap;
@@ -502,6 +551,36 @@ mod tests {
                 "1 \"runs\" 7.0 1.0",
             ]
         );
+    }
+
+    #[test]
+    fn the_page_has_the_trace_and_nothing_of_others() {
+        let (mut memory, mut trace) = (Memory::default(), Trace::default());
+        memory.record(1, 1, 1, "");
+        memory.record(2, 2, 1, "</script>@@<");
+        memory.record(3, 1, 1, "");
+        trace
+            .read_events(PLACES, 0x100, &mut memory)
+            .expect("memory");
+        let mut text = Vec::new();
+        let tasks = page("a<b>.exe", &trace.events, &mut text).expect("written to memory");
+        let text = String::from_utf8(text).expect("text");
+        assert_eq!(tasks, 1);
+        assert!(text.contains("<title>a&lt;b&gt;.exe</title>"), "{text}");
+        assert_eq!(text.matches("</script>").count(), 2);
+        let begin = "type=\"application/json\">";
+        let (_, rest) = text.split_once(begin).expect("a trace");
+        let (found, _) = rest.split_once("</script>").expect("an end");
+        let found: serde_json::Value = serde_json::from_str(found).expect("JSON");
+        let (records, _) = records(&trace);
+        assert_eq!(found["traceEvents"][0]["args"]["name"], "a<b>.exe");
+        // All but the program's name.
+        let found = found["traceEvents"].as_array().expect("a list");
+        assert_eq!(found[1..], records[1..]);
+        assert!(found.iter().any(|it| it["name"] == "</script>@@<"));
+        for outside in ["http://", "https://", "src=", "url(", "import "] {
+            assert!(!text.contains(outside), "{outside}");
+        }
     }
 
     /// The records of the file, and the number of tasks.
