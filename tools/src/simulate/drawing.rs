@@ -4,9 +4,10 @@ use super::events::{Event, Part, What, time};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The room for the lanes' names, and for time, in pixels.
+/// The room for the lanes' names, and for time, in pixels: with the margin less than 1,200. The page
+/// stretches time to its window.
 const LEFT: f64 = 130.0;
-const WIDTH: f64 = 1600.0;
+const WIDTH: f64 = 1000.0;
 /// The room above the lanes, of each lane, and below them.
 const TOP: f64 = 60.0;
 const LANE: f64 = 56.0;
@@ -41,7 +42,7 @@ text{font:12px sans-serif;fill:#222}
 struct Lanes(BTreeMap<String, f64>, Vec<String>);
 
 impl Lanes {
-    /// The lanes of all events: nodes in the order in which they appear, then clients.
+    /// The lanes of all events: nodes, then clients, each in the order of their names.
     fn new(events: &[Event]) -> Self {
         let (mut nodes, mut clients): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         for event in events {
@@ -52,6 +53,12 @@ impl Lanes {
                 What::Invoke { client, .. } => clients.push(client),
                 _ => {}
             }
+        }
+        // A client is a node, too.
+        nodes.retain(|name| !clients.contains(name));
+        for names in [&mut nodes, &mut clients] {
+            names.sort_by(|a, b| (in_words(a), a).cmp(&(in_words(b), b)));
+            names.dedup();
         }
         let mut lanes = Self(BTreeMap::new(), Vec::new());
         for name in nodes.into_iter().chain(clients) {
@@ -82,6 +89,22 @@ impl Lanes {
         let first = found.next()?;
         found.all(|other| other == first).then_some(*first)
     }
+}
+
+/// A name as a key for sorting, in which db2 precedes db10: its words, each with the number behind
+/// it.
+fn in_words(name: &str) -> Vec<(&str, u64)> {
+    let mut words = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let digit = rest.find(|c: char| c.is_ascii_digit());
+        let (word, behind) = rest.split_at(digit.unwrap_or(rest.len()));
+        let end = behind.find(|c: char| !c.is_ascii_digit());
+        let (digits, next) = behind.split_at(end.unwrap_or(behind.len()));
+        words.push((word, digits.parse().unwrap_or(0)));
+        rest = next;
+    }
+    words
 }
 
 /// An extent in time whose end comes later than its beginning, of the event with this index.
@@ -438,18 +461,18 @@ mod tests {
     fn each_event_has_its_shape() {
         let text = drawn(RUN, 100);
         for shape in [
-            // Lanes are 56 apart; 1,600 pixels are 1,000 ns.
-            r#"<rect id="e0" class="alive" x="0" y="86" width="1600" height="4">"#,
-            r#"<rect id="e1" class="alive" x="0" y="142" width="720" height="4">"#,
-            r#"<rect id="e2" class="operation" x="160" y="192" width="1280" height="16">"#,
-            r#"<line id="e3" class="message" x1="320" y1="88" x2="480" y2="144">"#,
-            r#"<rect id="e4" class="fault" x="400" y="60" width="400" height="168">"#,
-            r#"<line id="e5" class="lost" x1="416" y1="144" x2="416" y2="121.6">"#,
-            r#"<rect id="e6" class="disk" x="480" y="94" width="160" height="6">"#,
-            r#"<line id="e7" class="log" x1="640" y1="72" x2="640" y2="85">"#,
+            // Lanes are 56 apart; 1,000 pixels are 1,000 ns.
+            r#"<rect id="e0" class="alive" x="0" y="86" width="1000" height="4">"#,
+            r#"<rect id="e1" class="alive" x="0" y="142" width="450" height="4">"#,
+            r#"<rect id="e2" class="operation" x="100" y="192" width="800" height="16">"#,
+            r#"<line id="e3" class="message" x1="200" y1="88" x2="300" y2="144">"#,
+            r#"<rect id="e4" class="fault" x="250" y="60" width="250" height="168">"#,
+            r#"<line id="e5" class="lost" x1="260" y1="144" x2="260" y2="121.6">"#,
+            r#"<rect id="e6" class="disk" x="300" y="94" width="100" height="6">"#,
+            r#"<line id="e7" class="log" x1="400" y1="72" x2="400" y2="85">"#,
             // Of one node.
-            r#"<line id="e8" class="instant" x1="720" y1="116" x2="720" y2="172">"#,
-            r#"<line id="e12" class="check" x1="1600" y1="46" x2="1600" y2="228">"#,
+            r#"<line id="e8" class="instant" x1="450" y1="116" x2="450" y2="172">"#,
+            r#"<line id="e12" class="check" x1="1000" y1="46" x2="1000" y2="228">"#,
             "put &lt;x&gt; (operation 7)</title>",
             "seed 41: all 13 events",
         ] {
@@ -459,11 +482,40 @@ mod tests {
     }
 
     #[test]
+    fn the_picture_is_narrower_than_1200_pixels_with_sorted_lanes() {
+        // As nodes start in a run: in any order, clients among them.
+        let names = ["db10", "client10", "db2", "client2", "a-1-x", "db2"];
+        let mut run: String = names
+            .map(|name| format!("{{\"t\":1,\"k\":\"start\",\"node\":\"{name}\"}}\n"))
+            .concat();
+        for (id, name) in [(1, "client10"), (2, "client2")] {
+            run.push_str(&format!(
+                "{{\"t\":2,\"k\":\"invoke\",\"client\":\"{name}\",\"op\":\"get\",\"id\":{id}}}\n"
+            ));
+        }
+        let text = drawn(&run, 100);
+        let named = text.split("<text x=\"10\" y=\"").skip(1);
+        let lanes: Vec<&str> = named
+            .filter_map(|rest| rest.split_once('>')?.1.split_once('<'))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(lanes, ["a-1-x", "db2", "db10", "client2", "client10"]);
+        let width = text.split_once(" width=\"").expect("a width").1;
+        let width: u32 = width
+            .split_once('"')
+            .expect("closed")
+            .0
+            .parse()
+            .expect("pixels");
+        assert!(width < 1200, "{width}");
+    }
+
+    #[test]
     fn a_part_has_what_lasts_in_it() {
         let text = drawn(RUN, 4);
         // From 450 to 1,000 ns.
         assert!(
-            text.contains(r#"id="e0" class="alive" x="0" y="86" width="1600""#),
+            text.contains(r#"id="e0" class="alive" x="0" y="86" width="1000""#),
             "{text}"
         );
         assert!(text.contains(r#"id="e2" class="operation" x="0""#));
@@ -476,9 +528,9 @@ mod tests {
 
     #[test]
     fn the_axis_has_round_numbers() {
-        assert_eq!(step(60_000_000_000), 5_000_000_000);
-        assert_eq!(step(13), 1);
-        assert_eq!(step(14), 2);
+        assert_eq!(step(60_000_000_000), 10_000_000_000);
+        assert_eq!(step(8), 1);
+        assert_eq!(step(9), 2);
         assert_eq!(number(-0.0), "0");
         assert_eq!(number(120.5004), "120.5");
     }
