@@ -22,23 +22,26 @@ pub use drawing::escaped;
 use crate::cli::simulate::{Instant as Virtual, Simulate};
 use crate::failure::{Context as _, Failure};
 use crate::json;
-use crate::messages::{print, print_styled, say};
+use crate::messages::{print, print_error, print_styled, say};
 use crate::options::given;
 use crate::progress;
 use campaign::{Group, Plan, Results};
 use execution::{Case, Test};
 use report::{Report, Verdict};
-use shrink::Found;
-use signal_hook::consts::SIGINT;
+use shrink::{End, Found};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::{register, register_conditional_default};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use summary::{Failed, Summary};
 
 /// The kinds of failures that are shrunk; the first ones.
 const MAX_SHRUNK: usize = 10;
+/// The time for shrinking, of all failures together.
+const SHRINK_TIME: Duration = Duration::from_mins(1);
 
 /// Does what the options say. Returns whether nothing failed.
 pub fn run(options: &Simulate) -> Result<bool, Failure> {
@@ -59,25 +62,39 @@ pub fn run(options: &Simulate) -> Result<bool, Failure> {
         print(&bisect::run(&test, &case, good, &options.targets)?)?;
         return Ok(true);
     }
+    stop_at_signals(&test.stopped)?;
     let began = Instant::now();
     let ended = progress::during("the seed runs", || campaign::checked(&test, &case, true))?;
+    if ended.is_stopped {
+        return Err(Failure::new("interrupted before the run ended"));
+    }
     let mut results = Results::default();
     let first = ended.report.clone();
     results.add(ended);
-    let failures = results.groups.values().map(|group| {
-        let command = command(options);
-        failed(&case, group.report.clone(), group, &command)
-    });
-    let failures = failures.collect();
-    let passed = finish(options, &results, failures, began)?;
+    let is_shrunk = options.shrink_time.is_some();
+    let (failures, were_shrunk) = shrunk(&test, options, &results, &case, is_shrunk, 1);
+    let passed = finish(options, &mut results, failures, began, &test)?;
+    were_shrunk?;
     if let Some(file) = &options.trace {
         say(&draw(&test, &case, file, options.events, &first)?);
     }
     Ok(passed)
 }
 
+/// Stops runs when a signal requests an end, so that the results so far are printed. A second signal
+/// ends the command at once.
+fn stop_at_signals(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        register_conditional_default(signal, Arc::clone(stopped))
+            .and_then(|_| register(signal, Arc::clone(stopped)))
+            .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;
+    }
+    Ok(())
+}
+
 /// Runs all seeds and shrinks the failures.
 fn all(test: &Test, options: &Simulate) -> Result<bool, Failure> {
+    stop_at_signals(&test.stopped)?;
     let began = Instant::now();
     let processors = available_parallelism().map_or(1, usize::from);
     let seeds = options.seeds;
@@ -93,27 +110,56 @@ fn all(test: &Test, options: &Simulate) -> Result<bool, Failure> {
         },
         twice: options.check_determinism,
     };
-    let (results, ran) = campaign::run(test, plan);
+    let (mut results, ran) = campaign::run(test, plan);
     if results.seeds == 0 {
-        return ran.map(|()| true);
+        return ran.and(Err(Failure::new("interrupted before a seed ended")));
     }
-    let (failures, were_shrunk) = shrunk(test, options, &results, plan.jobs);
+    let whole = Case::default();
+    let is_shrunk = !options.no_shrink;
+    let (failures, were_shrunk) = shrunk(test, options, &results, &whole, is_shrunk, plan.jobs);
     // An error doesn't take the results before it away.
-    let passed = finish(options, &results, failures, began);
+    let passed = finish(options, &mut results, failures, began, test);
     ran.and(were_shrunk).and(passed)
 }
 
-/// Shrinks the first failure of each kind, several side by side. After an error failures stay as
-/// they were found.
+/// Shrinks the first failure of each kind, several side by side, if `is_shrunk`. They begin as runs
+/// of `case` with other seeds. After an error or a request to stop failures stay as they were found.
 fn shrunk(
     test: &Test,
     options: &Simulate,
     results: &Results,
+    case: &Case,
+    is_shrunk: bool,
     jobs: usize,
 ) -> (Vec<Failed>, Result<(), Failure>) {
     let mut groups: Vec<&Group> = results.groups.values().collect();
     groups.sort_by_key(|group| group.report.seed);
     let command = command(options);
+    let found = |group: &Group| Found {
+        case: Case {
+            seed: group.report.seed,
+            ..case.clone()
+        },
+        report: group.report.clone(),
+    };
+    let can_shrink = |(number, group): (usize, &&Group)| {
+        is_shrunk && number < MAX_SHRUNK && group.report.can_shrink()
+    };
+    let count = groups
+        .iter()
+        .enumerate()
+        .filter(|it| can_shrink(*it))
+        .count();
+    if count > 0 && !test.is_stopped() {
+        // Shrinking may be killed.
+        for group in groups.iter().take(MAX_SHRUNK) {
+            let Found { case, report } = found(group);
+            let text = Failed::new(&case, report, group, &command).text(results.seeds);
+            print_error(&anstream::adapter::strip_str(&text).to_string());
+        }
+    }
+    let time = options.shrink_time.unwrap_or(SHRINK_TIME);
+    let began = Instant::now();
     let next = AtomicUsize::new(0);
     let failures: Mutex<Vec<Failed>> = Mutex::default();
     let work = || -> Result<(), Failure> {
@@ -123,18 +169,28 @@ fn shrunk(
             let Some(group) = groups.get(number) else {
                 return ended;
             };
-            let mut found = Found {
-                case: Case::of(group.report.seed),
-                report: group.report.clone(),
-            };
-            let is_shrunk = !options.no_shrink && number < MAX_SHRUNK && found.report.can_shrink();
-            if is_shrunk && ended.is_ok() {
-                match smaller(test, found.clone(), options.shrink_runs) {
-                    Ok(smaller) => found = smaller,
-                    Err(error) => ended = Err(error),
+            let found = found(group);
+            let mut failed = Failed::new(&found.case, found.report.clone(), group, &command);
+            if can_shrink((number, group)) && ended.is_ok() {
+                // Each kind has an equal part of the time that is left.
+                let rounds = groups
+                    .len()
+                    .min(MAX_SHRUNK)
+                    .saturating_sub(number)
+                    .div_ceil(jobs);
+                let left = time.saturating_sub(began.elapsed());
+                let part = left / u32::try_from(rounds.max(1)).unwrap_or(u32::MAX);
+                let timed = test.until(Instant::now().checked_add(part));
+                let (found, end) = smaller(&timed, found, options.shrink_runs);
+                failed = Failed::new(&found.case, found.report, group, &command);
+                match end {
+                    End::Complete => {}
+                    End::Runs => failed.resume(time, Some(options.shrink_runs.saturating_mul(2))),
+                    End::Stopped if test.is_stopped() => failed.resume(time, None),
+                    End::Stopped => failed.resume(time.saturating_mul(2), None),
+                    End::Error(error) => ended = Err(error),
                 }
             }
-            let failed = failed(&found.case, found.report, group, &command);
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
             failures.push(failed);
         }
@@ -144,34 +200,37 @@ fn shrunk(
     (failures.unwrap_or_else(PoisonError::into_inner), ended)
 }
 
-/// Shrinks a failure, with its progress on a terminal.
-fn smaller(test: &Test, found: Found, limit: usize) -> Result<Found, Failure> {
+/// Shrinks a failure, with its progress.
+fn smaller(test: &Test, found: Found, limit: usize) -> (Found, End) {
     let seed = found.case.seed;
-    let bar = progress::busy(&format!("shrinking seed {seed}"));
+    let line = progress::Line::new(&format!("shrinking seed {seed}"));
     let mut runs = 0;
-    let run = |case: &Case| {
+    let run = |case: &Case, best: &Found| {
         runs += 1;
-        bar.set_message(format!(
-            "shrinking seed {seed}: run {runs} of at most {limit}"
+        let faults = best.report.faults.len();
+        let operations = best.report.operations;
+        line.set(format!(
+            "shrinking seed {seed}: run {runs} of at most {limit}; {faults} faults and {operations} \
+            operations of a client so far"
         ));
-        Ok(test.run(case, None)?.report)
+        if test.is_stopped() {
+            return Ok(None);
+        }
+        let ended = test.run(case, None)?;
+        Ok((!ended.is_stopped).then_some(ended.report))
     };
-    let found = shrink::shrink(found, limit, run);
-    bar.finish_and_clear();
-    found
-}
-
-fn failed(case: &Case, report: Report, group: &Group, command: &str) -> Failed {
-    Failed::new(case, report, &group.seeds, group.output.clone(), command)
+    shrink::shrink(found, limit, run)
 }
 
 /// Prints the summary, and then writes the hashes. Returns whether nothing failed.
 fn finish(
     options: &Simulate,
-    results: &Results,
+    results: &mut Results,
     failures: Vec<Failed>,
     began: Instant,
+    test: &Test,
 ) -> Result<bool, Failure> {
+    results.is_interrupted = test.is_stopped();
     let summary = Summary::new(results, failures, began.elapsed());
     match options.json {
         true => json::print(&summary)?,
@@ -224,7 +283,7 @@ fn shown(program: &Path, is_inside_dune: bool) -> String {
 /// Stops a node in gdb. Ctrl-C is gdb's.
 fn debug(test: &Test, case: &Case, node: &str, at: Virtual) -> Result<bool, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGINT, interrupted)
+    register(SIGINT, interrupted)
         .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;
     let report = test.debug(case, node, at)?;
     say(&format!("{}: {}", report.verdict, report.described()));

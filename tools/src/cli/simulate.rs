@@ -38,7 +38,7 @@ pub struct Simulate {
     /// Run seed after seed, at least one, until this time is over.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Run this seed only, and print its report. Failures aren't shrunk.
+    /// Run this seed only, and print its report. Its failure is shrunk with --shrink-time only.
     #[arg(
         long,
         conflicts_with_all = ["seeds", "duration"],
@@ -107,6 +107,10 @@ pub struct Simulate {
     /// Print failures as they were found, with all their faults and operations.
     #[arg(long)]
     pub no_shrink: bool,
+    /// Shrink failures for at most this time in all (default: 60s), and print the smallest runs so
+    /// far. With --seed: begin with the given faults, operations and end.
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "no_shrink")]
+    pub shrink_time: Option<Duration>,
     /// Shrink a failure by at most this many runs.
     #[arg(long, value_name = "NUMBER", default_value_t = 200)]
     pub shrink_runs: usize,

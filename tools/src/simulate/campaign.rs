@@ -6,9 +6,7 @@ use super::report::{Kind, Report, Verdict};
 use super::workers;
 use crate::cli::simulate::MAX_SEED;
 use crate::failure::Failure;
-use crate::messages::say;
 use crate::progress;
-use indicatif::ProgressBar;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,8 +17,6 @@ const ALWAYS_TWICE: u64 = 3;
 /// The kinds of failures of which a report and an output are kept. Messages with words drawn from
 /// the seed make each seed a kind of its own.
 const MAX_KINDS: usize = 100;
-/// The time between two lines of progress where no terminal shows it.
-const LINES: Duration = Duration::from_secs(10);
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +50,8 @@ pub struct Results {
     pub seeds: u64,
     /// Whether an error kept further seeds from running.
     pub is_cut: bool,
+    /// Whether a signal did so.
+    pub is_interrupted: bool,
     /// The virtual time of all seeds.
     pub virtual_time: Duration,
     /// The events of all seeds.
@@ -120,6 +118,9 @@ pub fn checked(test: &Test, case: &Case, twice: bool) -> Result<Ended, Failure> 
     let has_failed = report.kind().is_some() && !report.hash.is_empty();
     if !is_checked && (twice || has_failed) {
         let mut again = test.run(case, None)?;
+        if again.is_stopped {
+            return Ok(ended);
+        }
         // A busy machine can slow down one of two runs that are the same.
         if again.is_killed {
             if report.kind().is_some() {
@@ -159,7 +160,8 @@ fn different(first: &Report, second: &Report) -> Report {
     }
 }
 
-/// Runs the seeds. A new kind of failure is said at once. Returns the results up to an error, too.
+/// Runs the seeds. A new kind of failure is said at once. Returns the results up to an error or a
+/// request to stop, too.
 pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
     let began = Instant::now();
     let next = AtomicU64::new(0);
@@ -174,25 +176,29 @@ pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
                 plan.count.is_some_and(|count| number >= count) || number > 0 && is_late();
             let seed = plan.first.checked_add(number).filter(|_| !is_last);
             let seed = seed.filter(|seed| *seed <= MAX_SEED);
-            let Some(seed) = seed.filter(|_| !is_over.load(Ordering::Relaxed)) else {
+            let has_ended = is_over.load(Ordering::Relaxed) || test.is_stopped();
+            let Some(seed) = seed.filter(|_| !has_ended) else {
                 return Ok(());
             };
             let ended = checked(test, &Case::of(seed), plan.twice || number < ALWAYS_TWICE);
             let ended = ended.inspect_err(|_| is_over.store(true, Ordering::Relaxed))?;
+            if ended.is_stopped {
+                return Ok(());
+            }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let (results, progress) = &mut *shared;
             let described = ended.report.described();
             if results.add(ended)
                 && let Some(line) = described.lines().next()
             {
-                progress.note(&format!("seed {seed}: {line}"));
+                progress.line.note(&format!("seed {seed}: {line}"));
             }
             progress.show(results);
         }
     };
     let ended = workers::run(plan.jobs, work);
     let (mut results, progress) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    progress.bar.finish_and_clear();
+    drop(progress);
     results.is_cut = ended.is_err();
     results.hashes.sort_unstable();
     for group in results.groups.values_mut() {
@@ -201,39 +207,23 @@ pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
     (results, ended)
 }
 
-/// One line on a terminal, or a line now and then.
+/// The progress of a campaign.
 struct Progress {
-    bar: ProgressBar,
+    line: progress::Line,
     total: Option<u64>,
     began: Instant,
-    said: Instant,
 }
 
 impl Progress {
     fn new(plan: Plan, began: Instant) -> Self {
         Self {
-            bar: progress::busy("the first seeds run"),
+            line: progress::Line::new("the first seeds run"),
             total: plan.count,
             began,
-            said: began,
         }
     }
 
-    /// Says a line beside the progress.
-    fn note(&self, text: &str) {
-        self.bar.suspend(|| say(text));
-    }
-
-    fn show(&mut self, results: &Results) {
-        if !self.bar.is_hidden() {
-            self.bar.set_message(self.line(results));
-        } else if self.said.elapsed() >= LINES {
-            self.said = Instant::now();
-            say(&self.line(results));
-        }
-    }
-
-    fn line(&self, results: &Results) -> String {
+    fn show(&self, results: &Results) {
         let seeds = results.seeds;
         let of = self
             .total
@@ -241,7 +231,9 @@ impl Progress {
         let rate = rate(seeds, self.began.elapsed());
         let time = shown(results.virtual_time);
         let failures = results.failures();
-        format!("{seeds}{of} seeds, {rate}, {time} of virtual time, {failures} failed")
+        self.line.set(format!(
+            "{seeds}{of} seeds, {rate}, {time} of virtual time, {failures} failed"
+        ));
     }
 }
 
@@ -276,6 +268,7 @@ mod tests {
             report,
             output,
             is_killed: false,
+            is_stopped: false,
         }
     }
 

@@ -46,7 +46,9 @@ pub struct Test {
     program: PathBuf,
     variables: Vec<(String, OsString)>,
     limit: Duration,
-    /// Ends the present run, if set when a signal arrives.
+    /// The time at which the present run is stopped; `None`: never.
+    deadline: Option<Instant>,
+    /// Stops the present run, if set when a signal arrives.
     pub stopped: Arc<AtomicBool>,
 }
 
@@ -79,8 +81,10 @@ pub struct Ended {
     pub report: Report,
     /// The end of what the test printed, on both outputs.
     pub output: String,
-    /// Whether it was killed, after the limit.
+    /// Whether it was killed, after the limit or as it was stopped.
     pub is_killed: bool,
+    /// Whether it was stopped, so that its report says nothing.
+    pub is_stopped: bool,
 }
 
 /// A variable of the contract between this command and the test.
@@ -100,8 +104,23 @@ impl Test {
             program,
             variables,
             limit,
+            deadline: None,
             stopped: Arc::default(),
         })
+    }
+
+    /// The same test, whose runs are stopped at a time.
+    pub fn until(&self, deadline: Option<Instant>) -> Self {
+        Self {
+            deadline,
+            ..self.clone()
+        }
+    }
+
+    /// Whether runs are stopped.
+    pub fn is_stopped(&self) -> bool {
+        let is_late = self.deadline.is_some_and(|end| Instant::now() >= end);
+        is_late || self.stopped.load(Ordering::Relaxed)
     }
 
     /// The same test in another file.
@@ -163,7 +182,11 @@ impl Test {
         reports.close();
         let mut output = Pipe::new(output, MAX_OUTPUT);
         let ended = self.wait(&mut child, self.limit, &mut reports.pipe, &mut output);
-        let End { status, is_killed } = ended.on(&self.program)?;
+        let End {
+            status,
+            is_killed,
+            is_stopped,
+        } = ended.on(&self.program)?;
         let output = String::from_utf8_lossy(output.end()).into_owned();
         let limit = self.limit.as_secs_f64();
         let report = match is_killed {
@@ -177,6 +200,7 @@ impl Test {
             report,
             output,
             is_killed,
+            is_stopped,
         })
     }
 
@@ -209,13 +233,15 @@ impl Test {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
         let process = pidfd_open(pid, PidfdFlags::empty())?;
-        let deadline = Instant::now().checked_add(limit);
-        let mut is_killed = false;
+        let limit = Instant::now().checked_add(limit);
+        let (mut is_killed, mut is_stopped) = (false, false);
         loop {
-            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            let is_over = left == Some(Duration::ZERO) || self.stopped.load(Ordering::Relaxed);
-            if is_over && !is_killed {
+            let ends = [limit, self.deadline].into_iter().flatten();
+            let left = ends.min();
+            let left = left.map(|end| end.saturating_duration_since(Instant::now()));
+            if !is_killed && (self.is_stopped() || left == Some(Duration::ZERO)) {
                 is_killed = true;
+                is_stopped = self.is_stopped();
                 // The nodes, too, where they are in the group. It may have none in a debugger.
                 let _ = kill_process_group(pid, Signal::KILL);
                 child.kill()?;
@@ -248,7 +274,11 @@ impl Test {
             }
             if has_ended {
                 let status = child.wait()?;
-                return Ok(End { status, is_killed });
+                return Ok(End {
+                    status,
+                    is_killed,
+                    is_stopped,
+                });
             }
         }
     }
@@ -389,6 +419,8 @@ struct End {
     status: ExitStatus,
     /// Whether it was killed here before its end.
     is_killed: bool,
+    /// Whether that was because runs are stopped.
+    is_stopped: bool,
 }
 
 /// The report in these bytes, or one about its absence.

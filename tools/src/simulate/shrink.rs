@@ -20,32 +20,47 @@ pub struct Found {
     pub report: Report,
 }
 
-/// Returns the smallest case found that fails as `found` does, by at most `limit` runs.
+/// How shrinking ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// No smaller case was left to try.
+    Complete,
+    /// The number of runs was reached.
+    Runs,
+    /// A run was stopped.
+    Stopped,
+    /// A run wasn't possible.
+    Error(Failure),
+}
+
+/// Returns the smallest case found that fails as `found` does, by at most `limit` runs. `run`
+/// returns `None` if it was stopped.
 pub fn shrink(
     found: Found,
     limit: usize,
-    run: impl FnMut(&Case) -> Result<Report, Failure>,
-) -> Result<Found, Failure> {
+    run: impl FnMut(&Case, &Found) -> Result<Option<Report>, Failure>,
+) -> (Found, End) {
     let Some(kind) = found.report.kind() else {
-        return Ok(found);
+        return (found, End::Complete);
     };
     let mut shrinker = Shrinker {
         kind,
         best: found,
         run,
         left: limit,
+        end: End::Complete,
         tried: Vec::new(),
     };
     for _ in 0..MAX_ROUNDS {
         let before = shrinker.best.case.clone();
-        shrinker.faults()?;
-        shrinker.operations()?;
-        shrinker.time()?;
-        if shrinker.best.case == before || shrinker.left == 0 {
+        shrinker.faults();
+        shrinker.operations();
+        shrinker.time();
+        if shrinker.best.case == before || shrinker.end != End::Complete {
             break;
         }
     }
-    Ok(shrinker.best)
+    (shrinker.best, shrinker.end)
 }
 
 struct Shrinker<R> {
@@ -54,59 +69,82 @@ struct Shrinker<R> {
     run: R,
     /// The runs that may follow.
     left: usize,
+    /// Anything but [`End::Complete`] ends the runs.
+    end: End,
     /// Cases that don't fail in this way.
     tried: Vec<Case>,
 }
 
 impl<R> Shrinker<R>
 where
-    R: FnMut(&Case) -> Result<Report, Failure>,
+    R: FnMut(&Case, &Found) -> Result<Option<Report>, Failure>,
 {
-    /// Runs a case. Keeps it, and returns true, if it fails in the same way.
-    fn fails(&mut self, case: Case) -> Result<bool, Failure> {
-        if self.best.case == case {
-            return Ok(true);
+    /// Runs a case, if `count` runs may follow.
+    fn report(&mut self, case: &Case, count: usize) -> Option<Report> {
+        if self.end != End::Complete {
+            return None;
         }
-        if self.left == 0 || self.tried.contains(&case) {
-            return Ok(false);
+        if self.left < count {
+            self.end = End::Runs;
+            return None;
         }
         self.left -= 1;
-        let report = (self.run)(&case)?;
+        match (self.run)(case, &self.best) {
+            Ok(Some(report)) => return Some(report),
+            Ok(None) => self.end = End::Stopped,
+            Err(error) => self.end = End::Error(error),
+        }
+        None
+    }
+
+    /// Runs a case, if `count` runs may follow. Keeps it, and returns true, if it fails in the same
+    /// way.
+    fn keep(&mut self, case: Case, count: usize) -> bool {
+        if self.best.case == case {
+            return true;
+        }
+        if self.tried.contains(&case) {
+            return false;
+        }
+        let Some(report) = self.report(&case, count) else {
+            return false;
+        };
         if report.kind().as_ref() != Some(&self.kind) {
             self.tried.push(case);
-            return Ok(false);
+            return false;
         }
         self.best = Found { case, report };
-        Ok(true)
+        true
+    }
+
+    fn fails(&mut self, case: Case) -> bool {
+        self.keep(case, 1)
     }
 
     /// Like [`Self::fails`], but no if the case fails without faults, too: a check at the end of a
     /// run that is cut short may fail only because operations or time are missing.
-    fn fails_by_faults(&mut self, case: Case) -> Result<bool, Failure> {
+    fn fails_by_faults(&mut self, case: Case) -> bool {
         if self.best.case == case || self.best.report.faults.is_empty() {
             return self.fails(case);
-        }
-        // The second run may not be left out.
-        if self.left < 2 {
-            return Ok(false);
         }
         let before = self.best.clone();
         let without = Case {
             faults: Some(Faults::default()),
             ..case.clone()
         };
-        if !self.fails(case.clone())? {
-            return Ok(false);
+        // The second run may not be left out.
+        if !self.keep(case.clone(), 2) {
+            return false;
         }
-        if self.fails(without)? {
+        if self.fails(without) || self.end != End::Complete {
             self.tried.push(case);
             self.best = before;
-            return Ok(false);
+            return false;
         }
-        Ok(true)
+        true
     }
 
-    fn faults(&mut self) -> Result<(), Failure> {
+    fn faults(&mut self) {
         let mut injected: Vec<u64> = self.best.report.faults.iter().map(|it| it.id).collect();
         injected.sort_unstable();
         injected.dedup();
@@ -116,11 +154,10 @@ where
                 faults: Some(Faults(ids.to_vec())),
                 ..base.clone()
             })
-        })?;
-        Ok(())
+        });
     }
 
-    fn operations(&mut self) -> Result<(), Failure> {
+    fn operations(&mut self) {
         let base = self.best.case.clone();
         let with = |operations| Case {
             operations: Some(operations),
@@ -131,7 +168,7 @@ where
         let mut low = 0;
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.fails_by_faults(with(middle))? {
+            match self.fails_by_faults(with(middle)) {
                 true => high = middle.min(self.best.report.operations.max(low)),
                 false => low = middle + 1,
             }
@@ -139,14 +176,13 @@ where
         let mut below = high;
         while below > 0 && high - below < LINEAR {
             below -= 1;
-            if self.fails_by_faults(with(below))? {
+            if self.fails_by_faults(with(below)) {
                 high = below;
             }
         }
-        Ok(())
     }
 
-    fn time(&mut self) -> Result<(), Failure> {
+    fn time(&mut self) {
         let base = self.best.case.clone();
         let step = step(self.best.report.virtual_ns);
         let with = |steps: u64| Case {
@@ -158,18 +194,17 @@ where
         let is_later = base
             .until
             .is_some_and(|until| with(high).until >= Some(until));
-        if high == 0 || (!is_later && !self.fails_by_faults(with(high))?) {
-            return Ok(());
+        if high == 0 || (!is_later && !self.fails_by_faults(with(high))) {
+            return;
         }
         let mut low = 0;
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.fails_by_faults(with(middle))? {
+            match self.fails_by_faults(with(middle)) {
                 true => high = middle,
                 false => low = middle + 1,
             }
         }
-        Ok(())
     }
 }
 
@@ -184,12 +219,9 @@ fn step(ns: u64) -> u64 {
 
 /// Delta debugging (ddmin): a subset for which `fails` holds, and none of its parts found smaller.
 /// Assumes that it holds for `items`.
-fn minimise<T: Clone, E>(
-    items: &[T],
-    mut fails: impl FnMut(&[T]) -> Result<bool, E>,
-) -> Result<Vec<T>, E> {
-    if fails(&[])? {
-        return Ok(Vec::new());
+fn minimise<T: Clone>(items: &[T], mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
+    if fails(&[]) {
+        return Vec::new();
     }
     let mut kept = items.to_vec();
     let mut parts = 2;
@@ -203,7 +235,7 @@ fn minimise<T: Clone, E>(
         };
         let mut smaller = None;
         for chunk in &chunks {
-            if fails(chunk)? {
+            if fails(chunk) {
                 smaller = Some((chunk.clone(), 2));
                 break;
             }
@@ -214,7 +246,7 @@ fn minimise<T: Clone, E>(
                 break;
             }
             let others = others(index);
-            if fails(&others)? {
+            if fails(&others) {
                 smaller = Some((others, (chunks.len() - 1).max(2)));
             }
         }
@@ -224,17 +256,17 @@ fn minimise<T: Clone, E>(
             None => parts = (parts * 2).min(kept.len()),
         }
     }
-    Ok(kept)
+    kept
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, minimise, shrink, step};
+    use super::{End, Found, minimise, shrink, step};
     use crate::cli::simulate::{Faults, Instant};
+    use crate::failure::Failure;
     use crate::simulate::execution::Case;
     use crate::simulate::report::{Fault, Report, Verdict};
     use proptest::prelude::{prop_assert_eq, proptest};
-    use std::convert::Infallible;
 
     proptest! {
         #[test]
@@ -247,9 +279,9 @@ mod tests {
             let mut runs = 0;
             let found = minimise(&all, |ids| {
                 runs += 1;
-                Ok::<_, Infallible>(needed.iter().all(|id| ids.contains(id)))
+                needed.iter().all(|id| ids.contains(id))
             });
-            prop_assert_eq!(found, Ok(needed));
+            prop_assert_eq!(found, needed);
             assert!(runs < 200, "{runs}");
         }
     }
@@ -297,18 +329,24 @@ mod tests {
         report
     }
 
-    fn shrunk(system: System, limit: usize) -> (Case, usize) {
+    /// A whole run of the system.
+    fn whole(system: System) -> Found {
         let case = Case::of(41);
         let report = run(&case, system);
+        Found { case, report }
+    }
+
+    /// The case that shrinking finds, how it ends, and the number of runs.
+    fn shrunk(system: System, limit: usize) -> (Case, End, usize) {
         let mut runs = 0;
-        let counted = |case: &Case| {
+        let counted = |case: &Case, _: &Found| {
             runs += 1;
-            Ok(run(case, system))
+            Ok(Some(run(case, system)))
         };
-        let found = shrink(Found { case, report }, limit, counted).expect("it runs");
+        let (found, end) = shrink(whole(system), limit, counted);
         assert_eq!(found.report, run(&found.case, system));
         assert_eq!(found.report.verdict, Verdict::Failed);
-        (found.case, runs)
+        (found.case, end, runs)
     }
 
     const WHOLE: System = System {
@@ -318,7 +356,8 @@ mod tests {
 
     #[test]
     fn faults_operations_and_time_are_shrunk() {
-        let (case, runs) = shrunk(WHOLE, 200);
+        let (case, end, runs) = shrunk(WHOLE, 200);
+        assert_eq!(end, End::Complete);
         let expected = Case {
             seed: 41,
             faults: Some(Faults(vec![3, 7])),
@@ -335,7 +374,7 @@ mod tests {
             enough: 0,
             least: (20, 6_000_000_000),
         };
-        let (case, runs) = shrunk(system, 200);
+        let (case, _, runs) = shrunk(system, 200);
         let expected = Case {
             seed: 41,
             faults: Some(Faults(vec![3, 7])),
@@ -349,8 +388,55 @@ mod tests {
     #[test]
     fn no_more_runs_are_made_than_the_limit() {
         for limit in 0..40 {
-            let (_, runs) = shrunk(WHOLE, limit);
+            let (_, end, runs) = shrunk(WHOLE, limit);
             assert!(runs <= limit, "{runs} of {limit}");
+            // It takes about 60.
+            assert_eq!(end, End::Runs);
+        }
+    }
+
+    #[test]
+    fn the_smallest_case_so_far_remains_when_runs_end() {
+        let system = System {
+            enough: 0,
+            least: (20, 6_000_000_000),
+        };
+        for (last, expected) in [
+            (Ok(()), End::Stopped),
+            (Err("gone"), End::Error(Failure::new("gone"))),
+        ] {
+            for limit in 0..100 {
+                let (mut left, mut after) = (limit, 0);
+                let answer = |case: &Case, best: &Found| {
+                    assert_eq!(best.report, run(&best.case, system));
+                    match left {
+                        0 => {
+                            after += 1;
+                            match &last {
+                                Ok(()) => Ok(None),
+                                Err(error) => Err(Failure::new(error)),
+                            }
+                        }
+                        _ => {
+                            left -= 1;
+                            Ok(Some(run(case, system)))
+                        }
+                    }
+                };
+                let (found, end) = shrink(whole(system), 1000, answer);
+                assert!(after <= 1, "runs follow the end");
+                if after == 1 {
+                    assert_eq!(end, expected);
+                }
+                // Its faults are the cause: none that fails without them is kept.
+                let Case { operations, .. } = found.case;
+                assert!(
+                    operations.is_none_or(|count| count >= 20),
+                    "{:?}",
+                    found.case
+                );
+                assert_eq!(found.report, run(&found.case, system));
+            }
         }
     }
 
@@ -358,9 +444,10 @@ mod tests {
     fn a_failure_of_another_kind_is_none() {
         let case = Case::of(1);
         let report = Report::error(1, "one".to_owned());
-        let other = |case: &Case| Ok(Report::error(case.seed, "another".to_owned()));
+        let other =
+            |case: &Case, _: &Found| Ok(Some(Report::error(case.seed, "another".to_owned())));
         let found = Found { case, report };
-        assert_eq!(shrink(found.clone(), 50, other), Ok(found));
+        assert_eq!(shrink(found.clone(), 50, other), (found, End::Complete));
     }
 
     #[test]

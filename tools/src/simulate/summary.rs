@@ -1,6 +1,6 @@
 //! The summary at the end, as text and as JSON.
 
-use super::campaign::{Results, shown};
+use super::campaign::{Group, Results, shown};
 use super::coverage::Exercised;
 use super::execution::Case;
 use super::report::{Fault, Report, Verdict, described};
@@ -31,6 +31,8 @@ pub struct Failed {
     faults: Vec<Fault>,
     /// The command that repeats the failure.
     command: String,
+    /// The command that goes on to shrink it; empty if it needs none.
+    resume: String,
     /// The end of the test's output.
     output: String,
 }
@@ -49,15 +51,18 @@ pub struct Summary {
     sometimes: BTreeMap<String, u64>,
     /// The faults and situations that occurred in no seed, which is a failure.
     never_exercised: Vec<String>,
+    /// Whether a signal ended the command early.
+    interrupted: bool,
     passed: bool,
     #[serde(skip)]
     table: String,
 }
 
 impl Failed {
-    /// A failure of some seeds, of which `case` is the smallest run and `report` its report.
-    /// `command` begins the command that repeats it.
-    pub fn new(case: &Case, report: Report, seeds: &[u64], output: String, command: &str) -> Self {
+    /// A kind of failure, of which `case` is the smallest run and `report` its report. `command`
+    /// begins the command that repeats it.
+    pub fn new(case: &Case, report: Report, group: &Group, command: &str) -> Self {
+        let seeds = &group.seeds;
         Self {
             verdict: report.verdict,
             check: report.check,
@@ -67,11 +72,21 @@ impl Failed {
             seeds: seeds.iter().take(MAX_SEEDS).copied().collect(),
             faults: report.faults,
             command: repeated(command, case),
-            output,
+            resume: String::new(),
+            output: group.output.clone(),
         }
     }
 
-    fn text(&self, seeds: u64) -> String {
+    /// Says that shrinking ended early, and with which limits it goes on.
+    pub fn resume(&mut self, time: Duration, runs: Option<usize>) {
+        self.resume = format!("{} --shrink-time {}s", self.command, time.as_secs_f64());
+        if let Some(runs) = runs {
+            self.resume.push_str(&format!(" --shrink-runs {runs}"));
+        }
+    }
+
+    /// The failure for people, with styles. The number of all seeds is `seeds`.
+    pub fn text(&self, seeds: u64) -> String {
         let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
         let word = self.verdict.to_string().to_uppercase();
         let described = described(&self.check, &self.message);
@@ -97,7 +112,14 @@ impl Failed {
             let last = lines.get(first..).unwrap_or_default();
             text.push_str(&indented(last.iter().copied(), MAX_LINES));
         }
-        text + &format!("  {}\n", self.command)
+        text.push_str(&format!("  {}\n", self.command));
+        if !self.resume.is_empty() {
+            text.push_str(&format!(
+                "  not shrunk to the end; to go on: {}\n",
+                self.resume
+            ));
+        }
+        text
     }
 }
 
@@ -160,12 +182,16 @@ impl Summary {
             seconds: elapsed.as_secs_f64(),
             virtual_seconds: results.virtual_time.as_secs_f64(),
             events: results.events,
-            passed: failures.is_empty() && never_exercised.is_empty() && !results.is_cut,
+            passed: failures.is_empty()
+                && never_exercised.is_empty()
+                && !results.is_cut
+                && !results.is_interrupted,
             failures,
             other_failures: results.others,
             faults: results.coverage.faults.clone(),
             sometimes: results.coverage.sometimes.clone(),
             never_exercised,
+            interrupted: results.is_interrupted,
             table: results.coverage.table(),
         }
     }
@@ -205,6 +231,9 @@ impl Summary {
         if !self.never_exercised.is_empty() {
             ended.push_str(&format!(", {} never exercised", self.never_exercised.len()));
         }
+        if self.interrupted {
+            ended.push_str(", interrupted");
+        }
         let noun = if seeds == 1 { "seed" } else { "seeds" };
         text + &format!(
             "{seeds} {noun}, {ended}: {time} of virtual time and {events} events in {real}\n"
@@ -216,7 +245,7 @@ impl Summary {
 mod tests {
     use super::{Failed, Summary, repeated};
     use crate::cli::simulate::{Faults, Instant};
-    use crate::simulate::campaign::Results;
+    use crate::simulate::campaign::{Group, Results};
     use crate::simulate::execution::Case;
     use crate::simulate::report::{Fault, Report, Verdict};
     use std::time::Duration;
@@ -242,8 +271,13 @@ mod tests {
             fault(3, "partition", "db0 | db1 db2", 1_200_000_000),
             fault(7, "kill", "db1", 2_513_400_000),
         ];
-        let output = "unseen".to_owned();
-        let failed = Failed::new(&case, report, &[41, 57], output, "soil simulate test.exe");
+        let group = Group {
+            report: report.clone(),
+            output: "unseen".to_owned(),
+            seeds: vec![41, 57],
+        };
+        let mut failed = Failed::new(&case, report, &group, "soil simulate test.exe");
+        failed.resume(Duration::from_secs(120), Some(400));
         let results = Results {
             seeds: 1000,
             others: 3,
@@ -257,7 +291,9 @@ mod tests {
                since then\n  \
                partition db0 | db1 db2 at 1.200 s\n  \
                kill db1 at 2.513 s\n  \
-               soil simulate test.exe --seed 41 --faults 3,7 --operations 2 --until 4.2\n\
+               soil simulate test.exe --seed 41 --faults 3,7 --operations 2 --until 4.2\n  \
+               not shrunk to the end; to go on: soil simulate test.exe --seed 41 --faults 3,7 \
+             --operations 2 --until 4.2 --shrink-time 120s --shrink-runs 400\n\
              … and 3 more that failed in other ways\n\
              1000 seeds, 5 failed: 0.0 s of virtual time and 0 events in 1 min 1 s\n"
         );
