@@ -33,7 +33,7 @@ let without_time line =
   | other -> Alcotest.failf "no time: %s" other);
   rest
 
-(* What differs between runs isn't the test's. *)
+(* Without the peer, the time and the size, which change from run to run. *)
 let log (entry : Server.entry) =
   Soil_http_logs.access { entry with peer = "PEER"; seconds = 0.; bytes = 99 }
 
