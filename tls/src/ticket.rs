@@ -11,6 +11,8 @@ use sync::mutex::{Mutex, level};
 
 /// Seconds for which a key seals tickets; for as long again it opens them.
 const PERIOD: u64 = 6 * 3600;
+/// Seconds by which the clock may go back while a key stays in use.
+const STEP: u64 = 60;
 /// Bytes of a key's name, at the start of a ticket.
 const NAME: usize = 16;
 /// Bytes of the nonce, after the name.
@@ -76,7 +78,11 @@ impl<E: Environment> Ticketer<E> {
     /// random numbers are waited for.
     fn keys(&self) -> Option<Keys> {
         let now = E::now()?;
-        let is_over = |keys: &Keys| keys[0].as_ref().is_none_or(|key| key.until <= now);
+        // A key of a clock that was ahead would seal until then, perhaps for decades.
+        let latest = now.saturating_add(PERIOD + STEP);
+        let is_over = |keys: &Keys| {
+            (keys[0].as_ref()).is_none_or(|key| key.until <= now || key.until > latest)
+        };
         let keys = self.keys.lock().clone();
         if !is_over(&keys) {
             return Some(keys);
@@ -213,6 +219,25 @@ mod tests {
 
     environment!(Idle, IDLE_NOW, IDLE_DRY);
     environment!(Dry, DRY_NOW, DRY_DRY);
+    environment!(Ahead, AHEAD_NOW, AHEAD_DRY);
+
+    /// The clock was wrong by decades when the first key was made.
+    #[test]
+    fn a_key_from_the_future_is_replaced_and_opens_for_a_period() {
+        AHEAD_NOW.store(3_000_000_000, Relaxed);
+        let tickets = Ticketer::<Ahead>::new();
+        let name = |ticket: &[u8]| ticket[..super::NAME].to_vec();
+        let first = tickets.encrypt(b"session").unwrap();
+        AHEAD_NOW.fetch_sub(super::STEP, Relaxed);
+        assert_eq!(name(&tickets.encrypt(b"session").unwrap()), name(&first));
+        AHEAD_NOW.store(1_000_000, Relaxed);
+        let second = tickets.encrypt(b"session").unwrap();
+        assert_ne!(name(&second), name(&first));
+        assert!(tickets.decrypt(&first).is_some());
+        AHEAD_NOW.fetch_add(PERIOD, Relaxed);
+        assert!(tickets.decrypt(&second).is_some());
+        assert!(tickets.decrypt(&first).is_none());
+    }
 
     /// No ticket was sealed or opened meanwhile.
     #[test]
