@@ -299,7 +299,9 @@ let refusals () =
 exception End
 
 (* What runs on a clock: [steps] are wakes at which it moves, with seconds. *)
-let runs ?(missed = Loop.Once) ?(back = 10_800.) ?(takes = fun _ -> 0.) ~from ~until steps text =
+let runs ?(missed = Loop.Once) ?(back = 10_800.) ?(takes = fun _ -> 0.) ?last ~from ~until steps
+    text =
+  let last = Option.value last ~default:from in
   let cron = Cron.of_string text in
   let now = ref from and wakes = ref 0 and found = ref [] in
   let sleep seconds =
@@ -324,7 +326,7 @@ let runs ?(missed = Loop.Once) ?(back = 10_800.) ?(takes = fun _ -> 0.) ~from ~u
       delay = (fun () -> 0.);
     }
   in
-  match Loop.run ~last:from ~f loop with () -> assert false | exception End -> List.rev !found
+  match Loop.run ~last ~f loop with () -> assert false | exception End -> List.rev !found
 
 let ints = Alcotest.(check (list int))
 
@@ -345,6 +347,8 @@ let steps () =
   ints "back by an hour" [ 90_000; 176_400 ] (daily [ (61, -3600.) ]);
   ints "back by four hours" [ 90_000; 90_000; 176_400 ] (daily [ (61, -14_400.) ]);
   ints "forward" [ 90_000; 176_400 ] (daily [ (1, 7000.) ]);
+  ints "a last run of a wrong clock" [ 90_000; 176_400 ]
+    (runs ~last:3e9 ~from:86_400. ~until:176_400. [] "0 1 * * *");
   let frequent step = runs ~back:60. ~from:0. ~until:240. [ step ] "* * * * *" in
   ints "frequent, by a minute" [ 60; 120; 180; 240 ] (frequent (5, -61.));
   ints "frequent, by two minutes" [ 60; 120; 180; 120; 180; 240 ] (frequent (7, -121.))
