@@ -139,10 +139,12 @@ let kv ?(capacity = 65536) t root =
   let make_room ~idle ~now part =
     let used (key, _) = (absent_is 0. (Soil.Kv.last_modified t key), key) in
     let all = List.map used (absent_is [] (Soil.Kv.list t part)) in
-    let expired, live = List.partition (fun (used, _) -> is_over ~idle ~now used) all in
+    let expired, live = List.partition (fun (used, _) -> used +. idle <= now) all in
     List.iter (fun (_, key) -> remove key) expired;
     if List.length live >= capacity / parts then
-      remove (snd (List.fold_left min (List.hd live) live))
+      (* Those from the future first. They stay while there is room: the clock may not be set yet. *)
+      let rank (used, key) = ((if used > now +. tolerance then neg_infinity else used), key) in
+      remove (snd (List.fold_left min (rank (List.hd live)) (List.map rank live)))
   in
   (* Changes of others don't come in between. *)
   let locks = Array.init parts (fun _ -> Mutex.create ()) in
