@@ -26,8 +26,8 @@ let period = function
   | Some seconds ->
       if not (seconds >= 0. && seconds <= 1e12) then
         invalid_arg "Soil_http.Signed.sign: lifetime is out of range";
-      let now = Soil.Clock.now () in
-      Printf.sprintf "%.0f-%.0f" (floor now) (ceil (now +. seconds))
+      let now = Soil.Clock.now () and text time = string_of_int (int_of_float time) in
+      text now ^ "-" ^ text (ceil (now +. seconds))
 
 let sign ?lifetime keys ~name value =
   let content = period lifetime ^ "." ^ encode value in
@@ -48,10 +48,10 @@ let tolerance = 60.
 let is_current period =
   period = ""
   ||
-  match List.map float_of_string_opt (String.split_on_char '-' period) with
+  match List.map int_of_string_opt (String.split_on_char '-' period) with
   | [ Some first; Some last ] ->
       let now = Soil.Clock.now () in
-      first <= now +. tolerance && now < last
+      float first <= now +. tolerance && now < float last
   | _ -> false
 
 let verify keys ~name signed =
