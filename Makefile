@@ -1,10 +1,10 @@
 # The one entry. `make run` and `make test` install what they need on Debian 12, 13 and testing (as
 # root; otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit),
 # PORT (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end
-# tests), BASE=COMMIT (check), TO, SIGN and URL (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
+# tests), BASE=COMMIT (check, mutants), TO, SIGN and URL (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
 # ARCH=aarch64 (bench).
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-all test-rest test-long bench prove build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
+.PHONY: help run check mutants test test-all test-rest test-long bench prove build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
 PREFIX ?= /usr/local
 PORT ?= 8080
@@ -40,6 +40,9 @@ run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=
 
 check: ready-test ## formatters, linters and unit tests of what changed against origin/main (BASE=COMMIT)
 	@$(use_tools); BASE='$(BASE)' tools/setup/check.py
+
+mutants: ready-test ## plant one-line faults in what changed, list those that no unit test notices (BASE=COMMIT SEED=N COUNT=60 MINUTES=20)
+	@$(use_tools); BASE='$(BASE)' SEED='$(SEED)' COUNT='$(COUNT)' MINUTES='$(MINUTES)' tools/setup/mutants.py
 
 test: ready-test ## the tests of a change: all unit tests, and the end-to-end tests that notice most
 	@$(use_tools); ONLY="$(ONLY)" tools/setup/test.sh

@@ -269,8 +269,13 @@ if [ -n "$long" ]; then
   step 'threads: more schedules' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p kernel --lib scheduler::model
   step 'leader and followers: more schedules' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p reactor --test model
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race
-  step 'mutants of what changed' tools/setup/mutants.sh
+  if git rev-parse -q --verify HEAD~20 >/dev/null 2>&1; then
+    step 'mutants of what changed' env BASE=HEAD~20 tools/setup/mutants.py
+  else
+    leave_out 'mutants of what changed: no commit HEAD~20 here to compare with'
+  fi
 fi
+rest step 'mutants: the tool' tools/setup/mutantstest.py
 rest step 'set-up and apt' tools/setup/apttest.sh
 rest step 'set-up for arm64' tools/setup/crosstest.sh
 until [ -e "$built" ] || ! kill -0 "$row" 2>/dev/null; do sleep 0.2; done
