@@ -81,6 +81,8 @@ class Service(grpc.GenericRpcHandler):
             context.send_initial_metadata([(INITIAL, metadata[INITIAL])])
         if TRAILING in metadata:
             context.set_trailing_metadata([(TRAILING, metadata[TRAILING])])
+        if size := metadata.get("x-trailer-size"):
+            context.set_trailing_metadata([("x-large", "x" * int(size))])
 
     def fail_if(self, request, context):
         if status := request.response_status.code:
@@ -107,7 +109,9 @@ class Service(grpc.GenericRpcHandler):
                 context.disable_next_message_compression()
             yield OutputResponse(payload=zeros(parameters.size))
 
-    def input(self, requests, _context):
+    def input(self, requests, context):
+        if "x-early" in dict(context.invocation_metadata()):
+            requests = [next(requests)]
         return InputResponse(aggregated_payload_size=sum(len(r.payload.body) for r in requests))
 
     def duplex(self, requests, context):

@@ -18,6 +18,7 @@ let () =
     @ both "calls" Test_calls.tests
     @ both "failures" Test_failures.tests
     @ both "early answers" Test_early.tests
+    @ both "clients that leave" Test_leavers.tests
     @ [ ("early answers, by frames", Test_early.frames) ]
     @ both "repetitions" Test_retries.tests
     @ both "services" Test_services.tests)

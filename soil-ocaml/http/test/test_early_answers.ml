@@ -161,15 +161,15 @@ let line (_, r) =
   rest ();
   line
 
-let refusing ~back d =
-  Server.connection
-    ?http2:(if back then Some (Http2.server ()) else None)
-    d
-    (fun _ -> Server.status `Unauthorized)
-
-let reading ~back d =
-  let handler r = Server.string (string_of_int (String.length (Server.body_string r))) in
+let backend handler ~back d =
   Server.connection ?http2:(if back then Some (Http2.server ()) else None) d handler
+
+let refusing =
+  backend (fun _ ->
+      Server.stream ~status:`Unauthorized (fun sink -> D.write_string sink "not without a token"))
+
+let reading =
+  backend (fun r -> Server.string (string_of_int (String.length (Server.body_string r))))
 
 let expect = "Expect: 100-continue\r\n"
 let unauthorized = "HTTP/1.1 401 Unauthorized"

@@ -40,6 +40,8 @@ let talks =
              ignore (T.both tell (fun () -> Websocket.iter ignore ws)))));
     ("an upgrade", upgrade (fun _ ->
          Server.upgrade "websocket" (fun flow -> copy flow flow; D.shutdown flow `Send)));
+    ("an upgrade that ends later", upgrade (fun _ ->
+         Server.upgrade "websocket" (fun flow -> Soil.Clock.sleep 5.; D.shutdown flow `Send)));
     ("an upgrade in two tasks", upgrade (fun _ ->
          Server.upgrade "websocket" (fun flow ->
              let rec tell () = D.write_string flow chunk; Soil.Clock.sleep 0.5; tell () in

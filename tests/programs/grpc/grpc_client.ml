@@ -128,6 +128,26 @@ let statuses client =
   code "unimplemented_method" (fun () -> Client.unary client unimplemented ());
   code "unimplemented_service" (fun () -> Client.unary client unimplemented_service ())
 
+(* What one call does to others of its connection: nothing. *)
+let alone client =
+  let large () =
+    let metadata = [ ("x-trailer-size", "100000") ] in
+    Client.unary client ~metadata unary_call (request 1 1)
+  in
+  let wait sender responses =
+    Client.send sender (ask 1 1);
+    let first = Reader.next responses in
+    code "large_trailers" large;
+    Client.send sender (ask 2 1);
+    Client.finish sender;
+    first <> None && List.length (all responses) = 1
+  in
+  check "a call beside them" (Client.two_way client full_duplex wait);
+  (* The server answers after the first of them, and opens no more windows. *)
+  let early = Client.client_stream client ~metadata:[ ("x-early", "1") ] streaming_input in
+  check "early_answer"
+    (early (fun send -> List.iter send (inputs (List.init 200 (fun _ -> 10_000)))) = 10_000)
+
 (* So many calls, of which many are open at a time. *)
 let many client n =
   let call i = String.length (Client.unary client unary_call (request (i land 1023) 10)) in
@@ -152,6 +172,7 @@ let () =
   ends client;
   metadata client;
   statuses client;
+  alone client;
   many client 1000;
   (match Health.check client service with
   | Some Serving -> say "health" "serving"
