@@ -55,19 +55,26 @@ let connect uri () =
 (* A failed statement leaves its connection usable. *)
 let keep = function Postgresql.PostgreSQL_Error _ -> true | _ -> false
 
-let create scope uri =
+let create ?(name = "database") ?(max_connections = 10) scope uri =
   Postgresql.verbose := 0;
   Postgresql.max_message_length := 1 lsl 20;
   let limits =
-    { Pool.default_limits with max_waiting = 500; wait_seconds = 5.; open_within = 5. }
+    {
+      Pool.default_limits with
+      max_open = max_connections;
+      max_idle = max_connections;
+      max_waiting = 500;
+      wait_seconds = 5.;
+      open_within = 5.;
+    }
   in
   let pool =
-    Pool.create scope "database" ~limits ~keep
+    Pool.create scope name ~limits ~keep
       ~is_healthy:(fun { connection; _ } -> Postgresql.alive connection)
       ~close:(fun { connection; _ } -> Postgresql.close connection)
       (connect uri)
   in
-  Soil_resource_pool_metrics.register ~name:"database" pool;
+  Soil_resource_pool_metrics.register ~name pool;
   pool
 
 (* Classes of SQLSTATE: connections, conflicts of transactions, a lack of resources, locks, and what

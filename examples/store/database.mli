@@ -17,11 +17,11 @@ exception Unavailable of string
     transaction that was under way may have been committed or not: repeat it only if that is safe.
 *)
 
-val create : Soil.Task.scope -> Uri.t -> t
+val create : ?name:string -> ?max_connections:int -> Soil.Task.scope -> Uri.t -> t
 (** [create scope uri] is the database at [uri], such as
     [postgresql://user:password@10.0.0.5:5432/shop]. It opens connections when they are needed, at
-    most 10, and closes them at the end of [scope]. Their state is in the metrics, as the pool
-    [database]. Doesn't wait. *)
+    most [max_connections] (default: 10), and closes them at the end of [scope]. Their state is in
+    the metrics, as the pool [name] (default: ["database"]). Doesn't wait. *)
 
 (** {1:statements Statements} *)
 

@@ -5,26 +5,25 @@ module Server = Soil_http.Server
 module Router = Soil_http.Router
 module Middleware = Soil_http.Middleware
 
-(* The proxy's check: no visitors for a machine that stops or has no database. *)
 let ping = Database.statement "select 1"
 
-let health db _ request =
-  if Server.is_draining request then Server.status `Service_unavailable
-  else
-    match Database.query db ping [] with
-    | _ -> Server.string "ready\n"
-    | exception Database.Unavailable _ -> Server.status `Service_unavailable
+(* By a connection of its own: visitors who keep the others busy don't make the machine look down. *)
+let health scope uri =
+  let db = Database.create ~name:"health" ~max_connections:1 scope uri in
+  Health.create scope (fun () ->
+      match Database.query db ping [] with _ -> true | exception Database.Unavailable _ -> false)
 
 (* A request's span has all of its time. *)
 let observed ~proxies =
   Middleware.all [ Traces.middleware ~proxies; Middleware.request_id (); Metrics.observe ]
 
-let site db (arguments : Arguments.t) live =
+let site db health (arguments : Arguments.t) live =
   let api =
     Api.create ~db ~live ~keys:(Lazy.force arguments.keys) ~secure:arguments.secure_cookies
       ~proxies:arguments.proxies
   in
-  let routes = Router.get "/health" (health db) :: (Pages.routes @ Api.routes api) in
+  let check = Router.get "/health" (fun _ -> Health.handle health) in
+  let routes = check :: (Pages.routes @ Api.routes api) in
   observed ~proxies:arguments.proxies (Middleware.shed () (Router.router routes))
 
 let office db (arguments : Arguments.t) =
@@ -74,6 +73,7 @@ let serve (arguments : Arguments.t) =
   Soil.Net.wait_up ();
   create_tables db;
   let live = Live.create scope db in
+  let health = health scope arguments.database in
   let deliver = deliver arguments in
   let deliver order ~name = Metrics.count_confirmation (fun () -> deliver order ~name) in
   ignore (Soil.Task.spawn_daemon scope (fun () -> Outbox.run db ~deliver));
@@ -84,7 +84,7 @@ let serve (arguments : Arguments.t) =
   let serve_site () =
     (* A machine that is asked to stop serves on until the proxy's checks have found that out. *)
     Server.serve ~lame_duck:3. ~grace:5. ~error:Server.Error.problem ?secure site_listener
-      (site db arguments live)
+      (site db health arguments live)
   in
   let serve_office () =
     let http2 = Soil_http.Http2.server () in

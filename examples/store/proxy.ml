@@ -14,8 +14,9 @@ let session files = Soil_tls.server (Soil_tls.server_config (Soil_tls.Files.cert
 let serve ?files port backends =
   Soil.run @@ fun () ->
   Soil.Task.scope @@ fun scope ->
+  let scheme = if files = None then "http" else "https" in
   let proxy =
-    Proxy.create ~limits ~connect_seconds:1. ~retries:2 ~max_requests ~health scope backends
+    Proxy.create ~limits ~connect_seconds:1. ~retries:2 ~max_requests ~health ~scheme scope backends
   in
   let listener = Soil.Tcp.listen ~port () in
   Soil.Net.wait_up ();

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -33,6 +34,7 @@ TOKEN = "a token of the back office"
 SECRETS = {"STORE_TOKEN": TOKEN, "STORE_SESSION_KEYS": "k" * 32}
 MEMORY = ["--mem", "64M"]
 PROXY_PORT = 8080
+TLS_FILES = ("/tls/soil.test.pem", "/tls/soil.test.key")
 MANY = 1_000_000
 
 
@@ -481,6 +483,46 @@ def a_database_that_stops(context, form):
     assert len(office(context, tap.guest, "orders", "0")) == 1
 
 
+# Waits for the lock of a table until its standard input ends.
+LOCK = "begin; lock table orders in access exclusive mode; select 'locked';\n"
+BLOCKED = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+
+
+@in_every_form(limit=120, forms=FORMS)
+def health_under_load(context, form):
+    """Customers whose orders wait for a lock have all connections of the store, and more wait for
+    one: the health check has its own."""
+    _, tap, _, _ = opened(context, form)
+    office(context, tap.guest, "add", "one", "100", str(MANY))
+    ann = Customer(tap.guest).register("ann")
+    psql = [tool("psql", "postgresql-client"), f"postgresql://soil@{tap.host}/postgres", "-qXtA"]
+    end = threading.Event()
+
+    def order(number):
+        copy = Customer(tap.guest)
+        copy.cookie, copy.csrf = ann.cookie, ann.csrf
+        while not end.is_set():
+            copy.order(f"key-{number}", (1, 1))
+
+    customers = [threading.Thread(target=order, args=(number,)) for number in range(40)]
+    with subprocess.Popen(psql, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as locker:
+        locker.stdin.write(LOCK.encode())
+        locker.stdin.flush()
+        assert locker.stdout.readline() == b"locked\n"
+        for customer in customers:
+            customer.start()
+        try:
+            while int(context.run(*psql, "-c", BLOCKED).stdout) < 10:
+                assert time.monotonic() < context.deadline
+            for _ in range(3):
+                assert Customer(tap.guest).ask("GET", "/health")[0] == 200
+        finally:
+            end.set()
+            locker.stdin.close()
+    for customer in customers:
+        customer.join()
+
+
 @in_every_form(limit=120, forms=FORMS)
 def certificates(context, form):
     """With --certificate and --key the store speaks TLS, by files of its volume, and its cookies
@@ -653,12 +695,45 @@ def a_proxy_with_tls(context, form):
     receiver(context)
     folder = authority(context, "soil.test")
     options = ["--mount", f"/tls=host:{folder}"]
-    files = ["--tls", "/tls/soil.test.pem", "/tls/soil.test.key"]
+    files = ["--tls", *TLS_FILES]
     behind_a_proxy(context, form, 1, "--secure-cookies", files=files, options=options)
     place = f"soil.test:{PROXY_PORT}"
     trust = ["--cacert", f"{folder}/authority.pem", "--resolve", f"{place}:127.0.0.1"]
     done = context.run("curl", "-sSi", *trust, f"https://{place}/api/session").stdout
     assert " 200" in done and "set-cookie: __Host-session=" in done and "Secure" in done, done
+
+
+@test(limit=60)
+def the_scheme_of_customers(context):
+    """What the proxy tells a machine of its customers' scheme: https with --tls, http without."""
+    schemes = []
+
+    class Machine(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            schemes.append(self.headers["X-Forwarded-Proto"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    machine = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Machine)
+    threading.Thread(target=machine.serve_forever, daemon=True).start()
+    context._closing.append(machine.shutdown)
+    folder = authority(context, "soil.test")
+    for tls, scheme in (((), "http"), (("--tls", *TLS_FILES), "https")):
+        port = free_port()
+        options = ["--mount", f"/tls=host:{folder}"]
+        backend = f"http://127.0.0.1:{machine.server_port}"
+        proxy = context.soil(PROXY, SOCKETS, *tls, str(port), backend, options=options)
+        proxy.wait_line("the proxy is open")
+        trust = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:{port}:127.0.0.1"]
+        context.run("curl", "-sS", *trust, f"{scheme}://soil.test:{port}/page")
+        # Its checks come without a client.
+        assert scheme in schemes, schemes
+        schemes.clear()
+        proxy.signal(signal.SIGTERM)
+        proxy.finish(context.remaining())
 
 
 @in_every_form(limit=120, forms=FORMS)

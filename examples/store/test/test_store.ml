@@ -46,6 +46,33 @@ let keys () =
   accepts "key" is_valid [ "a"; String.make 64 '~' ];
   refuses "key" is_valid [ ""; String.make 65 'a'; "a b"; "a\n"; "\xc3\xa4" ]
 
+(* The proxy's check *)
+
+let health () =
+  Soil.Virtual_clock.run @@ fun () ->
+  Soil.Task.scope @@ fun scope ->
+  let checks = ref 0 and up = ref true in
+  let check () =
+    incr checks;
+    Soil.Clock.sleep 1.;
+    !up
+  in
+  let t = Health.create scope check in
+  Test.run (Health.handle t) @@ fun client ->
+  let status () = Cohttp.Code.code_of_status (Test.get client "/").status in
+  let asked n = List.sort_uniq compare (Soil.Task.map (fun _ -> status ()) (List.init n Fun.id)) in
+  Alcotest.(check (list int)) "ready" [ 200 ] (asked 10);
+  int "one check for all" 1 !checks;
+  up := false;
+  Alcotest.(check (list int)) "not ready" [ 503 ] (asked 10);
+  int "another check" 2 !checks;
+  (* The one who began the check leaves; another has the result. *)
+  up := true;
+  let begin_ () = ignore (Soil.Task.timeout_opt 0.5 status) in
+  let (), second = Soil.Task.both begin_ status in
+  int "its result" 200 second;
+  int "not begun again" 3 !checks
+
 (* The API *)
 
 let json_fields = [ ("content-type", "application/json") ]
@@ -187,6 +214,7 @@ let () =
   Alcotest.run "store"
     [
       ("forms", [ case "credentials" credentials; case "lines" lines; case "keys" keys ]);
+      ("health", [ case "one check at a time" health ]);
       ( "API",
         [
           case "errors are problems" problems;
