@@ -166,6 +166,19 @@ let unread () =
   string "the connection goes on" "GET / HTTP/2.0 host=a []" (get client "http://a/");
   int "the same one" 1 (Client.opened client)
 
+(* Responses that are given up at their beginning: many times the window of the connection. *)
+let given_up () =
+  let handler _ = Server.stream (fun sink -> D.write_string sink large) in
+  let http2 = { Server.default_limits.http2 with window_bytes = 300_000; odd_frames = 10_000 } in
+  with_server ~limits:{ Server.default_limits with http2 } handler @@ fun client ->
+  let b = Bytes.create 10 in
+  for _ = 1 to 40 do
+    Client.request client `GET (uri "http://a/") (fun _ source -> ignore (D.read source b 0 10))
+  done;
+  string "the next one is whole" large
+    (Client.request client `GET (uri "http://a/") (fun _ s -> D.read_all ~max:max_int s));
+  int "one connection" 1 (Client.opened client)
+
 let cancelled () =
   let left = Soil.Task.Promise.create () in
   let handler request =
@@ -566,6 +579,7 @@ let tests =
     in_run "trailers and interim responses" trailers_and_hints;
     in_run "both directions" both_directions;
     in_run "bodies that aren't read" unread;
+    in_run "responses that are given up" given_up;
     in_virtual_time "a request that is given up" cancelled;
     in_run "failures" failures;
     in_run "large heads and trailers" large_responses;

@@ -285,8 +285,30 @@ let padded_bodies () =
     "HEADERS 1, DATA 1, GOAWAY 0 after 61 s";
   int "the body" (60 * 100 * 4) !got
 
+(* Bodies that nobody reads, before and after the answer, and on streams that the server refuses:
+   together they are many times the window of the connection. *)
+let unread_bodies () =
+  let got = ref 0 in
+  let handler request =
+    if Server.path request = "/read" then got := String.length (Server.body_string request);
+    Server.string "ok"
+  in
+  let data ?(flags = 0) stream n = frame 0 ~flags ~stream (String.make n 'x') in
+  let upload i =
+    let stream = (2 * i) + 1 in
+    let refused = frame 8 ~stream (u32 0) in
+    if i mod 10 = 0 then [ (0., post stream "/" ^ refused ^ data stream 16384) ]
+    else [ (0.01, post stream "/" ^ data stream 16384); (0.01, data stream 16384) ]
+  in
+  let uploads = List.concat_map upload (List.init 200 Fun.id) in
+  let last = post 401 "/read" ^ data 401 16384 ^ data ~flags:1 401 16384 in
+  let frames, _ = talk ~limits handler (((0., preface ^ settings) :: uploads) @ [ (0.1, last) ]) in
+  bool "no error" true (String.ends_with ~suffix:"HEADERS 401, DATA 401, GOAWAY 0" frames);
+  int "the last body" 32768 !got
+
 let tests =
   [
+    in_virtual_time "bodies that nobody reads" unread_bodies;
     in_virtual_time "large heads" large_heads;
     in_virtual_time "large heads in a row" large_heads_in_a_row;
     in_virtual_time "bodies with padding" padded_bodies;
