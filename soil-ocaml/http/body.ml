@@ -179,6 +179,22 @@ let source t =
     ~read_into:(fun b off len -> read_by Input.read_into t b off len)
     (fun b off len -> read_by Input.read t b off len)
 
+let read_text ~max source =
+  Soil.Budget.scratch @@ fun more ->
+  let most = if max = max_int then max else max + 1 in
+  let rec go b at =
+    if at > max then None
+    else if at = Bytes.length b then (
+      let n = Int.min most (Int.max 4096 (2 * at)) - at in
+      more n;
+      go (Bytes.extend b 0 n) at)
+    else
+      match Soil.File_descriptor.read source b at (Bytes.length b - at) with
+      | 0 -> Some (Bytes.sub_string b 0 at)
+      | n -> go b (at + n)
+  in
+  go Bytes.empty 0
+
 (* Memory follows what has come: the length is only what the client announces. *)
 let read_all t source ~count =
   let first = 4096 in

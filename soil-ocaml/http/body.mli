@@ -42,6 +42,10 @@ val source : t -> Soil.Flow.source
       from its reads: [`Bad_request] if the chunks are malformed, [`Request_timeout] if it arrives
       too slowly, and as described for {!limit}. *)
 
+val read_text : max:int -> [> `Read ] Soil.File_descriptor.t -> string option
+(** [read_text ~max d] is the rest of [d], [None] if that is more than [max] bytes. It counts as it
+    grows ({!Soil.Budget.scratch}), and is the caller's then. *)
+
 val read_all : t -> Soil.Flow.source -> count:(int -> unit) -> string
 (** [read_all t (source t) ~count] is the rest of [t]. [count n] is called before [n] bytes more are
     allocated for it, and may raise. *)

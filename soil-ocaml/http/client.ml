@@ -98,9 +98,9 @@ let request ?(headers = H.init ()) ?(body = Empty) ?on_interim ?on_trailers t me
       Soil_backtrace.reraise (mistake x.sending e) backtrace
 
 let read_body (t : t) uri response source =
-  match D.read_all ~max:t.limits.body_bytes source with
-  | text -> (response, text)
-  | exception Soil.Error { code = Too_large; _ } -> Soil_backtrace.raise (Failed (uri, Too_large))
+  match Body.read_text ~max:t.limits.body_bytes source with
+  | Some text -> (response, text)
+  | None -> Soil_backtrace.raise (Failed (uri, Too_large))
 
 let get ?headers t uri = request ?headers t `GET uri (read_body t uri)
 let post ?headers t uri body = request ?headers ~body t `POST uri (read_body t uri)

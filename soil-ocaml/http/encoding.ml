@@ -53,6 +53,22 @@ let headers_of coding headers =
   | Some tag -> H.replace headers "etag" (weak_tag tag)
   | None -> headers
 
+(* A body is there as long as it is compressed, while other tasks run. Without room for the compressor
+   it is sent as it is. *)
+let compressed coding (r : Response.t) headers =
+  let bytes =
+    match r.body with
+    | Text s -> String.length s
+    | Buffer b -> Bigarray.Array1.dim b
+    | Empty | Direct _ | Stream _ | Upgrade _ -> 0
+  in
+  Soil.Budget.hold_made bytes;
+  let finally () = if bytes > 0 then Soil.Budget.give_back bytes in
+  Fun.protect ~finally @@ fun () ->
+  match Server.Response.map_body ~string:coding.string ~stream:coding.stream r with
+  | r -> { r with headers = headers_of coding headers }
+  | exception e when Soil.Budget.is_refusal e -> { r with headers }
+
 let apply ?(min_bytes = 1000) codings request (r : Response.t) : Server.response =
   if r.status = `Not_modified then { r with headers = vary r.headers }
   else if not (is_eligible r ~min_bytes) then r
@@ -60,8 +76,6 @@ let apply ?(min_bytes = 1000) codings request (r : Response.t) : Server.response
     let headers = vary r.headers in
     match preferred request codings with
     | None -> { r with headers }
-    | Some coding ->
-        let r = { r with headers = headers_of coding headers } in
-        Server.Response.map_body ~string:coding.string ~stream:coding.stream r
+    | Some coding -> compressed coding r headers
 
 let handler ?min_bytes codings h request = apply ?min_bytes codings request (h request)

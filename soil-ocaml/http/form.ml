@@ -79,11 +79,11 @@ let read_encoded ?max ~max_fields ~max_field request =
   match fold_pairs decode text with None -> refuse `Bad_request | Some form -> form
 
 let read_field ~max_field contents =
-  match D.read_all ~max:max_field contents with
-  | value ->
-      Soil.Budget.hold (pair_bytes + String.length value);
+  match Body.read_text ~max:max_field contents with
+  | Some value ->
+      Soil.Budget.hold_made (pair_bytes + String.length value);
       if String.is_valid_utf_8 value then value else refuse `Bad_request
-  | exception Soil.Error { code = Too_large; _ } -> too_large ()
+  | None -> too_large ()
 
 let read_multipart ?max ~max_fields ~max_field ?file request =
   let form = ref [] in

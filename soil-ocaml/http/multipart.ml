@@ -185,7 +185,10 @@ let piece = 16384
 let parse ?(max_parts = 100) ?(max_head = 4096) ~boundary source f =
   if not (is_boundary boundary) then invalid_arg "Soil_http.Multipart.parse: not a boundary";
   let delimiter = "\r\n--" ^ boundary in
-  let buffer = Bytes.create (max piece (max_head + 2)) in
+  Soil.Budget.scratch @@ fun more ->
+  let size = max piece (max_head + 2) in
+  more size;
+  let buffer = Bytes.create size in
   run { source :> [ `Read ] D.t; buffer; delimiter; at = 0; stop = 0 } f ~max_parts ~max_head
 
 let iter ?max ?max_parts ?max_head request f =

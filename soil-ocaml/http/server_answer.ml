@@ -91,11 +91,13 @@ let until_end conn (r : Response.t) ~head_only f =
           Soil_backtrace.reraise e backtrace)
   | _ -> f ()
 
-(* A string is held until the client has taken it. *)
+(* A body in memory is held until the client has taken it. *)
 let count_response conn (r : Response.t) =
   match r.body with
-  | Text s when String.length s > 4096 -> Budget.count conn.budget (String.length s)
-  | _ -> ()
+  | Text _ | Buffer _ ->
+      let n = Option.value (Response.length r) ~default:0 in
+      if n > 4096 then Budget.count conn.budget n
+  | Empty | Direct _ | Stream _ | Upgrade _ -> ()
 
 (* One request after the other *)
 

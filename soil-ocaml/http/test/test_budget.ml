@@ -98,8 +98,107 @@ let working () =
   T.Promise.fulfil finish ();
   string "answer" "200" (status (D.read_all client))
 
+(* A page is there while it is compressed; without room for that it goes as it is. *)
+let compressed () =
+  let page = String.make 50_000 'x' and counted = ref 0 and before = held () in
+  let headers = Cohttp.Header.init_with "content-type" "text/plain" in
+  let ask string body =
+    let coding = Soil_http.Encoding.coding "x" ~string ~stream:(fun write d -> write d) in
+    let handler = Soil_http.Encoding.handler [ coding ] (fun _ -> body ()) in
+    answers handler [ get ~fields:"Accept-Encoding: x\r\nConnection: close\r\n" "/" ]
+  in
+  let is_encoded text = List.mem "content-encoding: x" (String.split_on_char '|' (plain text)) in
+  let short _ =
+    T.yield ();
+    counted := held () - before;
+    "short"
+  in
+  let string () = Server.string ~headers page in
+  let buffer () =
+    Server.buffer ~headers (Bigarray.Array1.init Char C_layout 50_000 (fun _ -> 'x'))
+  in
+  List.iter
+    (fun body ->
+      bool "is encoded" true (is_encoded (ask short body));
+      bool "counts" true (!counted >= 50_000))
+    [ string; buffer ];
+  let no_room _ =
+    B.scratch (fun more -> more max_int);
+    ""
+  in
+  let text = ask no_room string in
+  Check.string "the page" "200" (status text);
+  bool "as it is" false (is_encoded text);
+  bool "wholly" true (String.ends_with ~suffix:page text);
+  int "given back" before (held ())
+
+(* Of a body in memory all counts that the client doesn't take. *)
+let untaken () =
+  let before = held () in
+  let check body =
+    serving
+      ~handler:(fun _ -> body)
+      (get "/")
+      (fun _ -> until (fun () -> held () > before + 500_000));
+    until (fun () -> held () = before)
+  in
+  check (Server.string (String.make 500_000 'x'));
+  check (Server.buffer (Bigarray.Array1.init Char C_layout 500_000 (fun _ -> 'x')))
+
+(* A field of a form counts as it comes. *)
+let fields_of_forms () =
+  let before = held () and got = ref 0 in
+  let handler request =
+    let form = Soil_http.Form.read request in
+    got := String.length (List.assoc "a" form);
+    Server.string "ok"
+  in
+  let field = String.make 60_000 'x' in
+  let start = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n" ^ field in
+  let rest = "\r\n--b--\r\n" in
+  let head =
+    Printf.sprintf
+      "POST / HTTP/1.1\r\n\
+       Host: a\r\n\
+       Content-Type: multipart/form-data; boundary=b\r\n\
+       Content-Length: %d\r\n\
+       \r\n"
+      (String.length start + String.length rest)
+  in
+  serving ~handler (head ^ start) (fun client ->
+      (* With the buffer of the parts. *)
+      until (fun () -> held () - before > 60_000 + 16_384);
+      D.write_string client rest;
+      until (fun () -> !got = 60_000));
+  until (fun () -> held () = before)
+
+module Client = Soil_http.Client
+
+(* What a client reads counts for the peer of its task while it comes. *)
+let texts_of_clients () =
+  let seen = T.Promise.create () and n = 600_000 in
+  let handler _ =
+    Server.stream (fun sink ->
+        D.write_string sink (String.make n 'x');
+        T.Promise.await seen)
+  in
+  let peer = B.create () in
+  Fun.protect ~finally:(fun () -> B.release peer) @@ fun () ->
+  Test_http2.with_server handler @@ fun client ->
+  let get () = String.length (snd (Client.get client (Uri.of_string "http://a/"))) in
+  let watch () =
+    until (fun () -> B.bytes peer >= n);
+    T.Promise.fulfil seen ()
+  in
+  let length, () = T.both (fun () -> B.run peer get) watch in
+  int "all" n length
+
 let tests =
   [
+    in_run "pages that are compressed" compressed;
+    in_run "bodies that nobody takes" untaken;
+    in_run "fields of forms" fields_of_forms;
+    in_run "texts of clients" texts_of_clients;
     in_run "what clients hold is counted" counts;
     in_run "slow clients are turned away" slow;
     in_run "a client for whom there is no room is turned away" newest;
