@@ -26,6 +26,7 @@ let upgraded asked (head : Head.response) =
 let max_heads = 8
 
 let on_head asked (link : Link.t) stream fields ~last =
+  Link.count_fields asked.stream;
   match Http2_head.response fields ~last ~meth:asked.meth with
   | head ->
       (if head.status >= 200 && not last then
@@ -98,7 +99,7 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
   let input = Input.create flow in
   let link = Link.create By_users C.Client limits input ~on_head ~on_large_head in
   let open_stream ~meth =
-    let stream = Link.make link (C.open_stream link.conn) in
+    let stream = Link.make ?holder:(Soil.Budget.current ()) link (C.open_stream link.conn) in
     let request = { stream; meth; heads = Queue.create (); key = None } in
     let is_open = ref true in
     incr users;
@@ -110,6 +111,7 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
         Hashtbl.remove asked (C.id stream.stream);
         Link.release stream)
     in
+    Soil.Private.undoing release (fun () -> Link.reserve stream);
     conn request limits ~scheme ~sent ~release
   in
   {

@@ -12,6 +12,7 @@ type stream = {
   mutable is_sent : bool;
   mutable reset : reset option;
   mutable send_window : int;
+  mutable window : int; (* Bytes that the peer may send before any is read. *)
   mutable receive_window : int;
   mutable consumed : int; (* Bytes for which the peer got no window yet. *)
   mutable expected : int; (* Bytes to come by [content-length], or -1. *)
@@ -19,6 +20,7 @@ type stream = {
   mutable first : int; (* Bytes [first … last - 1] are unread. *)
   mutable last : int;
   mutable head_size : int;
+  mutable fields_size : int; (* Of all heads, and of trailers. *)
   mutable trailers : (string * string) list;
   mutable urgency : int;
   mutable incremental : bool;
@@ -90,12 +92,21 @@ let has_settings t = t.has_settings
 let held t = t.held
 let is_in_head t = Option.is_some t.fragments || not t.has_settings
 let unread s = s.last - s.first
+let window s = s.window
+let fields_size s = s.fields_size
 let is_received s = s.receiving = Received
 let trailers s = s.trailers
 let priority s = (s.urgency, s.incremental)
 let is_sent s = s.is_sent
 let connection_window (limits : Limits.t) = max F.default_window limits.http2.window_bytes
 let stream_window (limits : Limits.t) = max 16384 limits.http2.stream_bytes
+
+(* A client's grows, as there is memory for it ([widen]). *)
+let first_window role limits =
+  match role with
+  | Server -> stream_window limits
+  | Client -> min F.default_window (stream_window limits)
+
 let peer_streams_at_first = 100
 let bytes_per_update = 128
 
@@ -104,7 +115,7 @@ let create role (limits : Limits.t) events =
   let common =
     [
       (F.header_table_size, l.table_bytes);
-      (F.initial_window_size, stream_window limits);
+      (F.initial_window_size, first_window role limits);
       (F.max_header_list_size, limits.head_bytes);
     ]
   in
@@ -179,10 +190,20 @@ let replenish t (s : stream) n =
   give_back t n;
   if s.receiving = Body && s.reset = None then (
     s.consumed <- s.consumed + n;
-    if 2 * s.consumed >= stream_window t.limits then (
+    if 2 * s.consumed >= s.window then (
       F.add_window_update t.output ~stream:s.id s.consumed;
       s.receive_window <- s.receive_window + s.consumed;
       s.consumed <- 0))
+
+let wider t (s : stream) =
+  if s.receiving = Body && s.reset = None && s.first = s.last then
+    min s.window (stream_window t.limits - s.window)
+  else 0
+
+let widen t (s : stream) n =
+  F.add_window_update t.output ~stream:s.id n;
+  s.window <- s.window + n;
+  s.receive_window <- s.receive_window + n
 
 (* Discards the bytes that weren't read. *)
 let drop_bytes t (s : stream) =
@@ -203,7 +224,8 @@ let append t (s : stream) b off len =
   let n = unread s in
   if s.last + len > Bytes.length s.bytes then (
     let size = Bytes.length s.bytes in
-    let bytes = if n + len <= size then s.bytes else Bytes.create (max (2 * size) (n + len)) in
+    let larger () = Bytes.create (max (min (2 * size) s.window) (n + len)) in
+    let bytes = if n + len <= size then s.bytes else larger () in
     t.held <- t.held + Bytes.length bytes - size;
     Bytes.blit s.bytes s.first bytes 0 n;
     s.bytes <- bytes;
@@ -224,11 +246,12 @@ let take t (s : stream) blit n =
 (* Streams *)
 
 let new_stream t id =
+  let window = first_window t.role t.limits in
   let s =
     {
       id; receiving = Head; is_sent = false; reset = None; send_window = t.peer_window;
-      receive_window = stream_window t.limits; consumed = 0; expected = -1; bytes = Bytes.empty;
-      first = 0; last = 0; head_size = 0; trailers = []; urgency = 3; incremental = false; changed = ignore;
+      window; receive_window = window; consumed = 0; expected = -1; bytes = Bytes.empty;
+      first = 0; last = 0; head_size = 0; fields_size = 0; trailers = []; urgency = 3; incremental = false; changed = ignore;
     }
   in
   Hashtbl.replace t.table id s;
@@ -404,7 +427,9 @@ let trailing_head t s fields ~last =
   | _ when s.receiving = Received -> refuse t s F.Stream_closed
   | Some fields when last && not (List.exists is_pseudo fields) ->
       (* A server has no use for them. *)
-      if t.role = Client then s.trailers <- fields;
+      if t.role = Client then (
+        s.fields_size <- s.fields_size + size_of fields;
+        s.trailers <- fields);
       end_receiving t s
   | Some _ -> refuse t s F.Protocol_error
   | None -> refuse_large t s
@@ -417,6 +442,7 @@ let first_head t s fields ~last =
   | Some fields ->
       let size = size_of fields in
       s.head_size <- s.head_size + size;
+      s.fields_size <- s.fields_size + size;
       t.held <- t.held + size;
       t.heads <- t.heads + size;
       t.events.on_head s fields ~last;

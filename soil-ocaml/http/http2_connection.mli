@@ -109,6 +109,22 @@ val is_received : stream -> bool
 val take : t -> stream -> (bytes -> int -> int -> unit) -> int -> int
 (** [take t s blit n] is the number of bytes that [blit bytes off len] has taken, at most [n]. *)
 
+val window : stream -> int
+(** [window s] is the number of bytes that the peer may send before any is read: those are the most
+    that [s] holds. A client's streams begin with 64 KiB, those of a server with [stream_bytes] of
+    {!Limits.http2}. *)
+
+val wider : t -> stream -> int
+(** [wider t s] is by how much the window of [s] may grow: 0 if the peer has sent all, if there is
+    something to read, or if it has [stream_bytes]. *)
+
+val widen : t -> stream -> int -> unit
+(** [widen t s n] lets it grow by [n] bytes. *)
+
+val fields_size : stream -> int
+(** [fields_size s] is about the number of bytes of all heads of [s] that have come, and of trailers
+    of a client's. *)
+
 val trailers : stream -> (string * string) list
 (** [trailers s] is the fields after the body, once {!is_received}. *)
 

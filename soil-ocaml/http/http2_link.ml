@@ -47,6 +47,10 @@ and stream = {
   mutable is_queued : bool; (* In [readers]. *)
   mutable turn : int; (* When it began to wait for room. *)
   mutable is_request : bool; (* The end of the response ends what is sent (RFC 9113 §8.1). *)
+  holder : Soil.Budget.t option;
+      (* Of a client's stream: the peer for which a task has opened it. *)
+  mutable reserved : int; (* Bytes that [holder] has counted: its window, and fields. *)
+  mutable fields : int; (* Of these, for fields. *)
   mutable on_reset : unit -> unit;
 }
 
@@ -349,9 +353,26 @@ let rec await s ready =
 
 (* Streams *)
 
-let make link stream =
-  let s = { link; stream; changed = T.Condition.create (); waiters = 0; is_queued = false; turn = 0; is_request = false; on_reset = ignore } in
+(** [count_fields s] counts the heads and trailers that have come of [s], a client's stream. The
+    task that reads isn't the one for whom they are, and doesn't wait. *)
+let count_fields s =
+  match s.holder with
+  | None -> ()
+  | Some peer ->
+      let more = C.fields_size s.stream - s.fields in
+      s.fields <- s.fields + more;
+      s.reserved <- s.reserved + more;
+      Soil.Budget.note peer more
+
+let make ?holder link stream =
+  let s =
+    {
+      link; stream; changed = T.Condition.create (); waiters = 0; is_queued = false; turn = 0; is_request = false; on_reset = ignore;
+      holder; reserved = 0; fields = 0;
+    }
+  in
   let change () =
+    count_fields s;
     if C.reset_of stream <> None then s.on_reset ();
     if s.waiters > 0 then T.Condition.broadcast s.changed
   in
@@ -378,6 +399,24 @@ let is_reset s = C.reset_of s.stream <> None
 (* Nothing takes what is sent from now on. *)
 let is_answered s = s.is_request && C.is_received s.stream
 
+(** [reserve s] counts the window of [s], a client's stream, which the other end may fill while the
+    peer for whom it is doesn't read. *)
+let reserve s =
+  let n = C.window s.stream in
+  Option.iter (fun peer -> Soil.Budget.grow peer n) s.holder;
+  s.reserved <- s.reserved + n
+
+(* A window grows as long as all is read that comes, and there is memory for it. *)
+let widen s =
+  let t = s.link in
+  let n = C.wider t.conn s.stream in
+  let has_memory () =
+    Option.fold s.holder ~none:true ~some:(fun p -> Soil.Budget.grow_if_spare p n)
+  in
+  if n > 0 && has_memory () then (
+    s.reserved <- s.reserved + n;
+    C.widen t.conn s.stream n)
+
 let read s blit len =
   let t = s.link in
   let ready () = C.unread s.stream > 0 || C.is_received s.stream || is_reset s in
@@ -386,6 +425,7 @@ let read s blit len =
   let n = C.take t.conn s.stream blit len in
   if n > 0 then (
     count_less t;
+    widen s;
     push t);
   n
 [@@ocamlformat "disable"]
@@ -471,6 +511,8 @@ let reset s error = C.reset s.link.conn s.stream error
 let release s =
   let t = s.link in
   C.release t.conn s.stream;
+  Option.iter (fun peer -> Soil.Budget.shrink peer s.reserved) s.holder;
+  s.reserved <- 0;
   count_less t;
   push t
 

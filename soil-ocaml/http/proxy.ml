@@ -253,6 +253,7 @@ let later request = Server.error request ~headers:(H.init_with "retry-after" "1"
 let unavailable request = later request `Service_unavailable
 
 let reason = function
+  | e when Soil.Budget.is_refusal e -> None
   | Exchange.Failed (_, problem) -> Some (Exchange.problem_to_string problem)
   | Soil.Error e -> Some (Soil.Error.to_string e)
   | _ -> None

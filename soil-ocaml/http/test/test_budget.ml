@@ -193,12 +193,72 @@ let texts_of_clients () =
   let length, () = T.both (fun () -> B.run peer get) watch in
   int "all" n length
 
+(* What a backend of HTTP/2 may send counts for the peer of the task that asks it, in advance. *)
+let windows () =
+  let sent = ref 0 and block = Bytes.make 1000 'x' in
+  let endless _ =
+    Server.stream (fun sink ->
+        while true do
+          D.write sink block 0 1000;
+          sent := !sent + 1000
+        done)
+  in
+  let peer = B.create () in
+  Fun.protect ~finally:(fun () -> B.release peer) @@ fun () ->
+  Test_http2.with_server endless @@ fun client ->
+  let asking f =
+    T.scope @@ fun scope ->
+    sent := 0;
+    let read () =
+      let _, body = Client.open_ scope client `GET (Uri.of_string "http://a/") in
+      let rec take n = if n > 0 then take (n - D.read body block 0 (min n 1000)) in
+      f take
+    in
+    B.run peer read
+  in
+  let rest () =
+    let rec go before times =
+      T.yield ();
+      if times > 0 then go !sent (if !sent = before then times - 1 else 100)
+    in
+    go !sent 100
+  in
+  (* And a head. *)
+  let is what n = bool what true (B.bytes peer >= n && B.bytes peer < n + 500) in
+  (* The connection is nobody's. *)
+  T.scope (fun scope -> ignore (Client.open_ scope client `GET (Uri.of_string "http://a/")));
+  asking (fun _ ->
+      rest ();
+      is "nobody reads" 65_535;
+      bool "no more comes" true (!sent <= 65_535));
+  int "given back" 0 (B.bytes peer);
+  asking (fun read ->
+      read 1_000_000;
+      is "who reads gets more" 262_144;
+      rest ();
+      bool "no more than counts" true (!sent <= 1_000_000 + 262_144));
+  int "given back, too" 0 (B.bytes peer);
+  with_limit
+    (held () + 120_000)
+    (fun () ->
+      asking (fun read ->
+          read 1_000_000;
+          is "not without memory" 65_535));
+  with_limit
+    (held () + 60_000)
+    (fun () ->
+      match asking (fun _ -> ()) with
+      | () -> Alcotest.fail "a window without memory"
+      | exception e -> bool "no room" true (B.is_refusal e));
+  int "in the end" 0 (B.bytes peer)
+
 let tests =
   [
     in_run "pages that are compressed" compressed;
     in_run "bodies that nobody takes" untaken;
     in_run "fields of forms" fields_of_forms;
     in_run "texts of clients" texts_of_clients;
+    in_virtual_time "windows of a client" windows;
     in_run "what clients hold is counted" counts;
     in_run "slow clients are turned away" slow;
     in_run "a client for whom there is no room is turned away" newest;
