@@ -377,6 +377,9 @@ let rec enqueue_key t ~key ~priority ~delay payload =
 
 let enqueue ?key ?(priority = 0) ?(delay = 0.) t payload =
   check_job t ~key ~delay payload;
+  (* Its record is a copy, there until it is stored. *)
+  Soil.Budget.scratch @@ fun more ->
+  more (String.length payload);
   if Hashtbl.length t.entries >= t.limits.jobs then remove_ended t;
   match key with
   | Some key -> enqueue_key t ~key ~priority ~delay payload
