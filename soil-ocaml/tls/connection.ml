@@ -9,6 +9,7 @@ type t = {
   shut_below : [ `Receive | `Send | `Both ] -> unit;
   close_below : unit -> unit;
   peer_failed : exn -> unit;
+  of_client : bool;  (** The other end is one. *)
   sending : Soil.Task.Mutex.t;  (** Held by who writes below. *)
   mutable unsent : bytes;  (** Records that a call left when it was cancelled… *)
   mutable unsent_at : int;  (** …from here… *)
@@ -50,10 +51,19 @@ let send_unsent t =
     t.unsent_at <- 0;
     t.unsent_end <- 0)
 
+(* [f ()], which sends records that take [size] bytes: for a client that takes nothing, for long. *)
+let counted t size f =
+  if t.of_client && size > Buffers.small then
+    Soil.Budget.scratch (fun more ->
+        more size;
+        f ())
+  else f ()
+
 (* [make b] stores records in [b] and is their number of bytes; what isn't sent stays in [unsent],
    and is sent before anything else. *)
 let send_made t size make =
   send_unsent t;
+  counted t size @@ fun () ->
   let b = Buffers.take size in
   match Soil.Private.undoing (fun () -> Buffers.give b) (fun () -> make b) with
   | 0 -> Buffers.give b
@@ -229,6 +239,7 @@ let start ?(received = "") (config : Settings.config) ~host d =
       write_below = D.write_some d;
       shut_below = D.shutdown d;
       close_below = (fun () -> D.close d);
+      of_client = host = None;
       (* A client has chosen its server. *)
       peer_failed = (if host = None then Soil.Private.peer_failed d else ignore);
       sending = Soil.Task.Mutex.create ();

@@ -40,6 +40,29 @@ let text_goes_both_ways () =
   in
   Alcotest.(check string) "line" "one line" line
 
+(* Records count for the client that doesn't take them. *)
+let untaken_records () =
+  let peer = Soil.Budget.create () in
+  Fun.protect ~finally:(fun () -> Soil.Budget.release peer) @@ fun () ->
+  let a, b = Soil.Flow.pair () and n = 1_000_000 in
+  let rec until condition =
+    if not (condition ()) then (
+      Task.yield ();
+      until condition)
+  in
+  let read c =
+    until (fun () -> Soil.Budget.bytes peer > 65_536 + 16_384);
+    String.length (D.read_all c)
+  in
+  let serve () = Tls.with_server server_config b (fun c -> D.write_string c (text n)) in
+  let length, () =
+    Task.both
+      (fun () -> Tls.with_client client_config ~host:"server.test" a read)
+      (fun () -> Soil.Budget.run peer serve)
+  in
+  Alcotest.(check int) "all" n length;
+  Alcotest.(check int) "the session" 16_384 (Soil.Budget.bytes peer)
+
 let versions_and_suites () =
   List.iter
     (fun (versions, version, suite) ->
@@ -305,6 +328,7 @@ let () =
       ( "connections",
         [
           case "text goes both ways" text_goes_both_ways;
+          case "records that nobody takes count" untaken_records;
           case "both versions are spoken" versions_and_suites;
           case "a protocol is chosen" a_protocol_is_chosen;
           case "sessions are resumed" sessions_are_resumed;
