@@ -32,7 +32,7 @@ let run
   every world (10 * second) (Faults.power_cut db);
   every world (20 * second) ~lasting:second
     (together "kill and step" (Faults.kill db) (Faults.clock_step db));
-  let history = workload world (module Load) ~clients:5 ~operations:200 db in
+  let history = workload world (module Load) ~clients:5 db in
   let leaders = ref 0 in
   let on_line text = if String.ends_with ~suffix:"leader" text then incr leaders in
   List.iter (fun node -> Soil_sim.on_line node on_line) db;

@@ -14,8 +14,8 @@ type t = {
   events : int;
   faults : fault list;
   declared : string list;
-  strikes : (string * int) list;
-  operations : int;
+  strikes : (string * int list) list;
+  operations : World.operations;
   sometimes : (string * int) list;
 }
 
@@ -31,20 +31,38 @@ let words = function
 
 let covered r =
   let begun name = List.length (List.filter (fun fault -> fault.name = name) r.faults) in
-  let count name = Option.value (List.assoc_opt name r.strikes) ~default:(begun name) in
+  let count name =
+    Option.fold (List.assoc_opt name r.strikes) ~none:(begun name) ~some:List.length
+  in
   List.map (fun name -> (name, count name)) (List.sort_uniq compare r.declared)
+
+(* The number of faults that struck, and of those that did so after the last operation. *)
+let struck r =
+  let is_delayed fault = List.mem_assoc fault.name r.strikes in
+  let at_once = List.filter (fun fault -> not (is_delayed fault)) r.faults in
+  let times = List.map (fun fault -> fault.at) at_once @ List.concat_map snd r.strikes in
+  (List.length times, List.length (List.filter (fun time -> time > r.operations.last) times))
 
 let to_json r =
   let verdict, check, message = words r.verdict in
   let fault { id; name; what; at } =
     Printf.sprintf "{\"id\":%d,\"name\":%s,\"what\":%s,\"at\":%d}" id (quote name) (quote what) at
   in
+  let workload =
+    let { World.begun; returned; last; _ } = r.operations and faults, late = struck r in
+    if begun = 0 then ""
+    else
+      Printf.sprintf
+        "\"workload\":{\"operations\":%d,\"returned\":%d,\"last\":%d,\"faults\":%d,\"late\":%d},"
+        begun returned last faults late
+  in
   String.concat ""
     [
       Printf.sprintf "{\"seed\":%d,\"verdict\":%s,\"check\":%s,\"message\":%s," r.seed
         (quote verdict) (quote check) (quote message);
       Printf.sprintf "\"hash\":%s,\"virtual_ns\":%d,\"events\":%d,\"operations\":%d," (quote r.hash)
-        r.virtual_ns r.events r.operations;
+        r.virtual_ns r.events r.operations.most;
+      workload;
       Printf.sprintf "\"faults\":[%s],\"covered\":{%s},\"sometimes\":{%s}}" (list fault r.faults)
         (list number (covered r))
         (list number r.sometimes);
@@ -55,6 +73,14 @@ let seconds ns = Printf.sprintf "%.3f s" (float ns /. 1e9)
 let to_text r =
   let verdict, check, message = words r.verdict in
   let fault f = Printf.sprintf "  %d: %s %s at %s\n" f.id f.name f.what (seconds f.at) in
+  let workload =
+    let { World.begun; returned; last; _ } = r.operations and faults, late = struck r in
+    if begun = 0 then ""
+    else
+      Printf.sprintf
+        "  %d operations, %d with a result, the last at %s; %d of %d faults struck after it\n" begun
+        returned (seconds last) late faults
+  in
   let seen (name, times) = if times = 0 then Printf.sprintf "  never seen: %s\n" name else "" in
   String.concat ""
     ([
@@ -65,6 +91,7 @@ let to_text r =
          | check, message -> Printf.sprintf ": %s: %s" check message);
        Printf.sprintf "  %s of virtual time, %d events, hash %s\n" (seconds r.virtual_ns) r.events
          r.hash;
+       workload;
      ]
     @ List.map fault r.faults @ List.map seen r.sometimes)
 

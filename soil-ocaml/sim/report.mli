@@ -19,9 +19,9 @@ type t = {
   events : int;
   faults : fault list;
   declared : string list;  (** The names of faults that might have happened. *)
-  strikes : (string * int) list;
-      (** How often those struck that wait for a message of their node ({!World.at_message}). *)
-  operations : int;  (** The largest number of a client. *)
+  strikes : (string * int list) list;
+      (** When those struck that wait for a message of their node ({!World.strikes}). *)
+  operations : World.operations;
   sometimes : (string * int) list;
 }
 (** The type for reports. *)

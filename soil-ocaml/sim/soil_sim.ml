@@ -23,6 +23,7 @@ type nat = Nat.t
 type world = {
   world : World.t;
   calm_from : int;  (** No fault happens from this time on. *)
+  clients_until : int;  (** When a workload without a number of operations ends. *)
   mutable next_fault : int;
   mutable faults : Report.fault list;  (** The last one first. *)
   mutable declared : string list;
@@ -107,8 +108,11 @@ let set_network w quality = Network.set_base (World.network w.world) quality
 
 (* Loads and checks *)
 
-let workload w load ?(clients = 3) ?(operations = 100) servers =
-  let history, check = Workload.start w.world load ~clients ~operations servers in
+let workload w load ?(clients = 3) ?operations servers =
+  let length =
+    match operations with Some n -> Workload.Operations n | None -> Workload.Until w.clients_until
+  in
+  let history, check = Workload.start w.world load ~clients ~length servers in
   let { Settings.until; operations; _ } = World.settings w.world in
   (* A run that ends early may end before the first result. *)
   if until = None && operations = None then w.finally <- check :: w.finally;
@@ -137,7 +141,7 @@ let report w (settings : Settings.t) verdict =
     faults = List.rev w.faults;
     declared = w.declared;
     strikes = World.strikes w.world;
-    operations = World.most_operations w.world;
+    operations = World.operations w.world;
     sometimes = World.seen w.world;
   }
 
@@ -173,10 +177,12 @@ let main ?(duration = seconds 60.) ?(calm = seconds 10.) ?(network = Network.lan
         exit 2
   in
   let world = World.create settings ~ends:duration ~quality:network in
+  let calm_from = max 0 (duration - calm) in
   let w =
     {
       world;
-      calm_from = max 0 (duration - calm);
+      calm_from;
+      clients_until = calm_from + ((duration - calm_from) / 2);
       next_fault = 0;
       faults = [];
       declared = [];

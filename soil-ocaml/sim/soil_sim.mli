@@ -164,10 +164,12 @@ val workload :
   node list ->
   unit ->
   ('o, 'r) History.t
-(** [workload world (module W) servers] adds [clients] (default: 3) nodes, each of which makes
-    [operations] (default: 100). The function that it returns is the history so far. The run fails
-    if operations end and none of them returns a result, unless [SOIL_SIM_UNTIL] or
-    [SOIL_SIM_OPERATIONS] cut it short. *)
+(** [workload world (module W) servers] adds [clients] (default: 3) nodes, which perform operations
+    one after another until the middle of the calm part, so that some follow the last fault. With
+    [operations] each ends after so many instead: faults that strike later test nothing, and
+    [soil simulate] fails if all do. The function that it returns is the history so far. The run
+    fails if no operation returns a result, unless [SOIL_SIM_UNTIL] or [SOIL_SIM_OPERATIONS] cut it
+    short. *)
 
 (** {1 Checks} *)
 

@@ -26,11 +26,10 @@ let say note =
   ignore (Soil_raw_simulation.simulation_note text 0 (String.length text))
 
 let client (type o r) (module W : S with type operation = o and type result = r) ~number ~operations
-    ~rng servers () =
+    ~until ~rng servers () =
   Soil.run @@ fun () ->
   let client = W.connect ~number servers in
-  for _ = 1 to operations do
-    Soil.Clock.sleep (W.think rng);
+  let perform () =
     let operation = W.operation rng ~number in
     say (Invoked operation : (o, r) note);
     let outcome =
@@ -41,12 +40,26 @@ let client (type o r) (module W : S with type operation = o and type result = r)
       | exception e -> Error (Ambiguous, ": " ^ Printexc.to_string e)
     in
     say (Ended outcome : (o, r) note)
-  done
+  in
+  let rec continue left =
+    if left > 0 then (
+      Soil.Clock.sleep (W.think rng);
+      if Soil.Clock.monotonic () < until then (
+        perform ();
+        continue (left - 1)))
+  in
+  continue operations
 
+type length = Operations of int | Until of int
 type ('o, 'r) pending = { client : int; operation : 'o; invoked : int; id : int }
 
 let start (type o r) world (module W : S with type operation = o and type result = r) ~clients
-    ~operations servers =
+    ~length servers =
+  let operations, until =
+    match length with
+    | Operations n -> (n, infinity)
+    | Until time -> (max_int, float (Clock.monotonic (Clock.create ()) time) /. 1e9)
+  in
   let operations =
     Option.fold ~none:operations ~some:(min operations) (World.settings world).operations
   in
@@ -62,7 +75,7 @@ let start (type o r) world (module W : S with type operation = o and type result
     match (Marshal.from_string text 0 : (o, r) note) with
     | Invoked operation ->
         invoked.(number) <- invoked.(number) + 1;
-        let id = World.count_operation world ~of_client:invoked.(number) in
+        let id = World.begin_operation world ~of_client:invoked.(number) in
         let text = W.operation_to_string operation in
         log "invoke"
           [ ("client", Text (Printf.sprintf "client%d" number)); ("op", Text text); ("id", Int id) ];
@@ -71,6 +84,7 @@ let start (type o r) world (module W : S with type operation = o and type result
         match List.partition (fun p -> p.client = number) !pending with
         | [ p ], others ->
             pending := others;
+            World.end_operation world ~has_result:(Result.is_ok outcome);
             let text, outcome =
               match outcome with
               | Ok result ->
@@ -86,7 +100,7 @@ let start (type o r) world (module W : S with type operation = o and type result
   in
   for number = 0 to clients - 1 do
     let rng = World.rng world in
-    let run = client (module W) ~number ~operations ~rng addresses in
+    let run = client (module W) ~number ~operations ~until ~rng addresses in
     let node =
       World.add world
         ~name:(Printf.sprintf "client%d" number)
@@ -106,7 +120,15 @@ let start (type o r) world (module W : S with type operation = o and type result
     match operation.outcome with Returned _ -> true | Failed | Unknown -> false
   in
   let check () =
-    if !history <> [] && not (List.exists is_returned !history) then
-      World.fail ~check:"workload" ("no operation has returned a result" ^ !last_exception)
+    let fail = World.fail ~check:"workload" in
+    match (!history, !pending) with
+    | [], [] ->
+        fail
+          "no client has begun an operation: connect hasn't returned, or the first wait (think) is \
+           longer than the run"
+    | [], _ -> fail "no operation has ended: end each after a time (Soil.Task.timeout in perform)"
+    | history, _ ->
+        if not (List.exists is_returned history) then
+          fail ("no operation has returned a result" ^ !last_exception)
   in
   (all, check)

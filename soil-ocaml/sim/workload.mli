@@ -34,14 +34,19 @@ module type S = sig
   val result_to_string : result -> string
 end
 
+(** The type for when the clients of a workload end. *)
+type length =
+  | Operations of int  (** Each after so many operations. *)
+  | Until of int  (** None begins an operation from this virtual time on, in nanoseconds. *)
+
 val start :
   World.t ->
   (module S with type operation = 'o and type result = 'r) ->
   clients:int ->
-  operations:int ->
+  length:length ->
   World.node list ->
   (unit -> ('o, 'r) Soil_sim_checkers.History.t) * (unit -> unit)
-(** [start world (module W) ~clients ~operations servers] adds nodes for the clients, each of which
-    makes so many operations. The functions that it returns are the history so far, and a check that
-    fails if operations have ended and none has returned a result: no check of such a history says
-    anything. *)
+(** [start world (module W) ~clients ~length servers] adds nodes for the clients. The functions that
+    it returns are the history so far, and a check that fails if no operation has returned a result:
+    no check of such a history says anything. A client measures {!Until} by its own monotonic clock.
+*)

@@ -34,6 +34,7 @@ type node = {
   mutable starts_again : bool;  (** When the process has ended that was requested to stop. *)
 }
 
+type operations = { begun : int; returned : int; most : int; last : int }
 type sometimes = { what : string; holds : unit -> bool; mutable times : int }
 
 type t = {
@@ -50,9 +51,8 @@ type t = {
   mutable nats : Nat.t list;
   mutable always : (string * (unit -> bool)) list;
   mutable sometimes : sometimes list;
-  strikes : (string, int) Hashtbl.t;
-  mutable operations : int;
-  mutable most_operations : int;  (** Of a client. *)
+  strikes : (string, int list) Hashtbl.t;  (** Their times, the last one first. *)
+  mutable operations : operations;
   mutable debugger : int option;  (** A process. *)
 }
 
@@ -73,8 +73,7 @@ let create (settings : Settings.t) ~ends ~quality =
     always = [];
     sometimes = [];
     strikes = Hashtbl.create 8;
-    operations = 0;
-    most_operations = 0;
+    operations = { begun = 0; returned = 0; most = 0; last = 0 };
     debugger = None;
   }
 
@@ -88,12 +87,16 @@ let settings w = w.settings
 let nodes w = List.rev w.nodes
 let at w time f = Heap.add w.queue ~at:(max time w.now) ~order:(Generate.int w.order max_int) f
 
-let count_operation w ~of_client =
-  w.most_operations <- max w.most_operations of_client;
-  w.operations <- w.operations + 1;
-  w.operations
+let begin_operation w ~of_client =
+  let { begun; most; _ } = w.operations in
+  w.operations <- { w.operations with begun = begun + 1; most = max most of_client; last = w.now };
+  begun + 1
 
-let most_operations w = w.most_operations
+let end_operation w ~has_result =
+  let returned = w.operations.returned + Bool.to_int has_result in
+  w.operations <- { w.operations with returned; last = w.now }
+
+let operations w = w.operations
 let index n = n.index
 let name n = n.name
 let lines n = n.lines
@@ -218,14 +221,14 @@ let lose_power ~torn w n =
   n.power_cuts <- n.power_cuts + 1;
   List.iter (fun disk -> Disk.lose_power disk n.rng ~torn) n.disks
 
-let struck w name = Option.value (Hashtbl.find_opt w.strikes name) ~default:0
+let struck w name = Option.value (Hashtbl.find_opt w.strikes name) ~default:[]
 let strikes w = List.sort compare (List.of_seq (Hashtbl.to_seq w.strikes))
 let delayed w name = Hashtbl.replace w.strikes name (struck w name)
 
 let at_message w n ~name messages f =
   delayed w name;
   let strike () =
-    Hashtbl.replace w.strikes name (struck w name + 1);
+    Hashtbl.replace w.strikes name (w.now :: struck w name);
     of_node w "log" n [ ("text", Text ("(" ^ name ^ ")")) ];
     f ()
   in
@@ -481,6 +484,7 @@ let run w =
     let wait pid = ignore (Unix.waitpid [] pid) in
     Option.iter wait w.debugger
   in
+  if w.nodes = [] then failwith "the world has no nodes: add one by Soil_sim.node or Soil_sim.task";
   Fun.protect ~finally:finish @@ fun () ->
   List.iter (fun n -> at w (Generate.int w.order 1_000_000) (fun () -> start w n)) (nodes w);
   pass w

@@ -33,15 +33,26 @@ val at : t -> int -> (unit -> unit) -> unit
 (** [at w time f] calls [f] at a time; the order of several at one time is by the seed. *)
 
 val run : t -> unit
-(** [run w] starts the nodes and lets time pass until the end. Raises {!Failed}. All processes have
-    ended when it returns or raises. *)
+(** [run w] starts the nodes and lets time pass until the end. Raises {!Failed}, and [Failure] if
+    there are no nodes. All processes have ended when it returns or raises. *)
 
-val count_operation : t -> of_client:int -> int
-(** [count_operation w ~of_client] is the number of an operation that a client begins, its
+val begin_operation : t -> of_client:int -> int
+(** [begin_operation w ~of_client] is the number of an operation that a client begins, its
     [of_client]th. *)
 
-val most_operations : t -> int
-(** [most_operations w] is the largest number of operations that a client has begun. *)
+val end_operation : t -> has_result:bool -> unit
+(** [end_operation w ~has_result] counts the end of an operation. *)
+
+type operations = {
+  begun : int;
+  returned : int;  (** Those that ended with a result. *)
+  most : int;  (** The largest number that a client has begun. *)
+  last : int;  (** When the last one began or ended, in nanoseconds. *)
+}
+(** The type for the operations of all workloads together. *)
+
+val operations : t -> operations
+(** [operations w] are the operations so far. *)
 
 (** {1 Nodes} *)
 
@@ -99,8 +110,9 @@ val at_message : t -> node -> name:string -> int -> (unit -> unit) -> unit -> un
     a wait. The end of the process, or the function that it returns, takes that back. Implies
     {!delayed}. *)
 
-val strikes : t -> (string * int) list
-(** [strikes w] are the names that {!at_message} got, with the number of calls of its functions. *)
+val strikes : t -> (string * int list) list
+(** [strikes w] are the names that {!at_message} got, with the times of the calls of its functions
+    in nanoseconds, the last one first. *)
 
 val lose_power : torn:bool -> t -> node -> unit
 (** [lose_power ~torn w n] ends its process; its disks lose what isn't flushed. *)

@@ -68,7 +68,10 @@ pub fn run(options: &Simulate) -> Result<bool, Failure> {
     if ended.is_stopped {
         return Err(Failure::new("interrupted before the run ended"));
     }
-    let mut results = Results::default();
+    let mut results = Results {
+        is_part: case != Case::of(seed),
+        ..Results::default()
+    };
     let first = ended.report.clone();
     results.add(ended);
     let is_shrunk = options.shrink_time.is_some();

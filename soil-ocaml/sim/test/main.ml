@@ -72,6 +72,24 @@ let test_faults () =
   check_string "the end" "1000000000"
     (field (run ~variables:[ "SOIL_SIM_UNTIL=1000000000" ] [ "ext4" ]) "virtual_ns")
 
+(* By default clients go on into the calm part, so that operations follow each fault; a given number
+   of them may be over before the first. *)
+let test_load () =
+  let workload world key =
+    let report = run [ world ] in
+    check_string report "passed" (verdict report);
+    (int_of_string (field report key), report)
+  in
+  let last, report = workload "long-load" "last" in
+  Alcotest.(check bool) report true (last > 24_900_000_000 && last < 25_000_000_000);
+  check_string "late" "0" (field report "late");
+  Alcotest.(check bool) report true (int_of_string (field report "returned") > 700);
+  let last, report = workload "short-load" "last" in
+  Alcotest.(check bool) report true (last < 2_000_000_000);
+  check_string "of three clients" "30" (field report "returned");
+  check_string "all are late" (field report "late") (field report "pause");
+  Alcotest.(check bool) report true (field report "late" <> "0")
+
 (* The effect is seen with the fault, and not without. *)
 let test_effect name () =
   let run variables = Runs.run "./effects.exe" ~variables [ name ] in
@@ -144,6 +162,9 @@ let calls =
 let errors =
   [
     ([ "broken" ], "failed", "no operation has returned a result: Failure(\\\"broken\\\")");
+    ([ "hanging" ], "failed", "no operation has ended: end each after a time");
+    ([ "unconnected" ], "failed", "no client has begun an operation: connect hasn't returned");
+    ([ "empty" ], "error", "the world has no nodes: add one");
     ([ "program"; "./none.exe" ], "error", "no such file: build it");
     ([ "program"; "/bin/true" ], "failed", "isn't one of Soil");
     ([ "disk"; "/none.img" ], "error", "disk /none.img: No such file");
@@ -171,6 +192,7 @@ let () =
         ] );
       ("effects of faults", List.map (fun name -> case name (test_effect name)) faults);
       ("bugs", [ case "said before it is durable" test_found ]);
+      ("loads", [ case "last until the calm part" test_load ]);
       ("settings", [ case "faults and the end" test_faults; case "a wrong one" test_setting ]);
       ("no seccomp", [ case "is the reason" test_refused ]);
       ( "errors",

@@ -267,23 +267,39 @@ let several world =
       in
       if !struck = [] || not (in_order !struck) then fail "strikes" (String.concat " " !struck))
 
-(* A load whose operations all raise. *)
-module Broken = struct
+(* A load whose clients do as the test says. *)
+module Load (Client : sig
+  val connect : unit -> unit
+  val perform : unit -> unit
+end) =
+struct
   type operation = unit
   type result = unit
   type client = unit
 
-  let connect ~number:_ _ = ()
+  let connect ~number:_ _ = Client.connect ()
   let operation _ ~number:_ = ()
-  let perform () () = failwith "broken"
+  let perform () () = Client.perform ()
   let think _ = 0.1
   let operation_to_string () = "op"
   let result_to_string () = "done"
 end
 
-let broken world =
-  let (_ : unit -> (unit, unit) History.t) = workload world (module Broken) [] in
+let wait_for_ever () = Soil.Clock.sleep infinity
+
+let load ?operations ?(connect = ignore) perform world =
+  let module Load = Load (struct
+    let connect = connect
+    let perform = perform
+  end) in
+  let (_ : unit -> (unit, unit) History.t) = workload world (module Load) ?operations [] in
   ()
+
+(* A second of operations, or operations until the calm part, beside faults. *)
+let faulted ?operations world =
+  load ?operations ignore world;
+  let nodes = List.init 2 (fun i -> task world ~name:(Printf.sprintf "n%d" i) wait_for_ever) in
+  every world (seconds 5.) (Faults.pause nodes)
 
 (* A program that has ended by itself isn't started by the end of a fault. *)
 let ended world =
@@ -331,7 +347,12 @@ let () =
   | "nat" -> main ~duration:(200 * second) ~calm:(70 * second) behind
   | "stopped" -> main ~duration:(30 * second) ~calm:(10 * second) stopped
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
-  | "broken" -> main ~duration:(10 * second) ~calm:second broken
+  | "broken" -> main ~duration:(10 * second) ~calm:second (load (fun () -> failwith "broken"))
+  | "hanging" -> main ~duration:(10 * second) ~calm:second (load wait_for_ever)
+  | "unconnected" -> main ~duration:(10 * second) ~calm:second (load ~connect:wait_for_ever ignore)
+  | "short-load" -> main ~duration:(30 * second) ~calm:(10 * second) (faulted ~operations:10)
+  | "long-load" -> main ~duration:(30 * second) ~calm:(10 * second) (faulted ?operations:None)
+  | "empty" -> main ignore
   | "several" -> main ~duration:(60 * second) ~calm:(10 * second) several
   | "no-ports" -> main (fun world -> ignore (nat world ~name:"router" ~most:0 []))
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))

@@ -52,6 +52,8 @@ pub struct Results {
     pub is_cut: bool,
     /// Whether a signal did so.
     pub is_interrupted: bool,
+    /// Whether options cut the runs short.
+    pub is_part: bool,
     /// The virtual time of all seeds.
     pub virtual_time: Duration,
     /// The events of all seeds.

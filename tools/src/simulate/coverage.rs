@@ -1,6 +1,7 @@
 //! The faults that the seeds exercised, and the situations that they reached.
 
-use super::report::{Report, Verdict};
+use super::report::{Report, Verdict, Workload};
+use super::summary::seconds;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,85 @@ pub struct Exercised {
     pub times: u64,
 }
 
+/// The operations of all seeds, and the faults in seeds with operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Operations {
+    /// Those that began.
+    pub count: u64,
+    /// Those that ended with a result.
+    pub returned: u64,
+    /// The earliest time of a seed's last operation: virtual nanoseconds.
+    pub earliest_end: u64,
+    /// The latest one.
+    pub latest_end: u64,
+    /// The faults that struck.
+    pub faults: u64,
+    /// Those of them that struck after the last operation of their seed.
+    pub late_faults: u64,
+}
+
+impl Operations {
+    fn of(run: Workload) -> Self {
+        Self {
+            count: run.operations,
+            returned: run.returned,
+            earliest_end: run.last,
+            latest_end: run.last,
+            faults: run.faults,
+            late_faults: run.late,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            returned: self.returned.saturating_add(other.returned),
+            earliest_end: self.earliest_end.min(other.earliest_end),
+            latest_end: self.latest_end.max(other.latest_end),
+            faults: self.faults.saturating_add(other.faults),
+            late_faults: self.late_faults.saturating_add(other.late_faults),
+        }
+    }
+
+    /// The times of the last operations, as text.
+    fn ends(&self) -> String {
+        let (earliest, latest) = (seconds(self.earliest_end), seconds(self.latest_end));
+        match earliest == latest {
+            true => latest,
+            false => format!("{earliest} to {latest}"),
+        }
+    }
+
+    /// One line about them.
+    pub fn line(&self) -> String {
+        let Self {
+            count, returned, ..
+        } = self;
+        let (faults, late) = (self.faults, self.late_faults);
+        let share = late.saturating_mul(100).checked_div(faults);
+        let share = share.map_or_else(String::new, |share| format!(" ({share} %)"));
+        let ends = self.ends();
+        format!(
+            "{count} operations, {returned} with a result, the last at {ends}; {late} of {faults} \
+            faults{share} struck after it\n"
+        )
+    }
+
+    /// The reason and the remedy if no fault struck while clients were active.
+    pub fn untested(&self) -> Option<String> {
+        let is_untested = self.faults > 0 && self.late_faults == self.faults;
+        is_untested.then(|| {
+            format!(
+                "nothing tested: all {} faults struck after the last operation, which was at {}: \
+                leave ~operations of Soil_sim.workload out, so that clients go on until the calm \
+                part, or increase it",
+                self.faults,
+                self.ends()
+            )
+        })
+    }
+}
+
 /// The coverage of all seeds that ran to a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -27,6 +107,8 @@ pub struct Coverage {
     pub faults: BTreeMap<String, Exercised>,
     /// The number of seeds in which each `sometimes` held.
     pub sometimes: BTreeMap<String, u64>,
+    /// The operations; `None` without any.
+    pub operations: Option<Operations>,
 }
 
 impl Coverage {
@@ -45,6 +127,9 @@ impl Coverage {
         for (name, times) in &report.sometimes {
             let seeds = self.sometimes.entry(name.clone()).or_default();
             *seeds += u64::from(*times > 0);
+        }
+        if let Some(run) = report.workload.map(Operations::of) {
+            self.operations = Some(self.operations.map_or(run, |sum| sum.and(run)));
         }
     }
 
@@ -90,7 +175,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::Coverage;
-    use crate::simulate::report::{Report, Verdict};
+    use crate::simulate::report::{Report, Verdict, Workload};
 
     fn report(covered: &[(&str, u64)], sometimes: &[(&str, u64)]) -> Report {
         let named = |pairs: &[(&str, u64)]| {
@@ -131,5 +216,46 @@ mod tests {
         );
         coverage.add(&Report::error(3, "it died".to_owned()));
         assert_eq!(coverage.seeds, 20);
+        assert_eq!(coverage.operations, None);
+    }
+
+    #[test]
+    fn faults_after_the_last_operation_test_nothing() {
+        let mut coverage = Coverage::default();
+        let mut add = |seconds: u64, faults, late| {
+            let mut report = report(&[], &[]);
+            report.workload = Some(Workload {
+                operations: 100,
+                returned: 90,
+                last: seconds * 1_000_000_000,
+                faults,
+                late,
+            });
+            coverage.add(&report);
+            coverage.operations.expect("some")
+        };
+        let none = add(13, 0, 0);
+        assert_eq!(
+            none.line(),
+            "100 operations, 90 with a result, the last at 13.000 s; 0 of 0 faults struck after it\n"
+        );
+        assert_eq!(none.untested(), None);
+        let all = add(14, 6, 6);
+        assert_eq!(
+            all.line(),
+            "200 operations, 180 with a result, the last at 13.000 s to 14.000 s; 6 of 6 faults \
+            (100 %) struck after it\n"
+        );
+        let reason = all.untested().expect("untested");
+        assert!(
+            reason.starts_with(
+                "nothing tested: all 6 faults struck after the last operation, which was at \
+                13.000 s to 14.000 s: leave ~operations of Soil_sim.workload out"
+            ),
+            "{reason}"
+        );
+        let one = add(55, 1, 0);
+        assert!(one.line().contains("6 of 7 faults (85 %)"), "{one:?}");
+        assert_eq!(one.untested(), None);
     }
 }

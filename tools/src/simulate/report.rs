@@ -43,6 +43,21 @@ pub struct Fault {
     pub at: u64,
 }
 
+/// The operations of a run's clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Workload {
+    /// Those that began.
+    pub operations: u64,
+    /// Those that ended with a result.
+    pub returned: u64,
+    /// When the last one began or ended: virtual nanoseconds.
+    pub last: u64,
+    /// The faults that struck.
+    pub faults: u64,
+    /// Those of them that struck after the last operation.
+    pub late: u64,
+}
+
 /// The report of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Report {
@@ -71,6 +86,9 @@ pub struct Report {
     /// The largest number of operations of a client.
     #[serde(default)]
     pub operations: u64,
+    /// The operations of all clients; `None` if there were none.
+    #[serde(default)]
+    pub workload: Option<Workload>,
     /// How often each kind of fault was exercised; 0 for one that was only declared.
     #[serde(default)]
     pub covered: BTreeMap<String, u64>,
@@ -92,6 +110,7 @@ impl Report {
             events: 0,
             faults: Vec::new(),
             operations: 0,
+            workload: None,
             covered: BTreeMap::new(),
             sometimes: BTreeMap::new(),
         }

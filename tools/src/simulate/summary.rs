@@ -1,7 +1,7 @@
 //! The summary at the end, as text and as JSON.
 
 use super::campaign::{Group, Results, shown};
-use super::coverage::Exercised;
+use super::coverage::{Exercised, Operations};
 use super::execution::Case;
 use super::report::{Fault, Report, Verdict, described};
 use crate::cli::simulate::{Faults, Instant};
@@ -51,6 +51,10 @@ pub struct Summary {
     sometimes: BTreeMap<String, u64>,
     /// The faults and situations that occurred in no seed, which is a failure.
     never_exercised: Vec<String>,
+    /// The operations of all clients; `null` without any.
+    operations: Option<Operations>,
+    /// The reason if all faults came too late to have an effect, which is a failure.
+    untested: Option<String>,
     /// Whether a signal ended the command early.
     interrupted: bool,
     passed: bool,
@@ -177,6 +181,9 @@ impl Summary {
     pub fn new(results: &Results, mut failures: Vec<Failed>, elapsed: Duration) -> Self {
         failures.sort_by_key(|failed| failed.first_seed);
         let never_exercised = results.coverage.never();
+        let operations = results.coverage.operations;
+        let untested = operations.filter(|_| !results.is_part);
+        let untested = untested.and_then(|operations| operations.untested());
         Self {
             seeds: results.seeds,
             seconds: elapsed.as_secs_f64(),
@@ -184,6 +191,7 @@ impl Summary {
             events: results.events,
             passed: failures.is_empty()
                 && never_exercised.is_empty()
+                && untested.is_none()
                 && !results.is_cut
                 && !results.is_interrupted,
             failures,
@@ -191,6 +199,8 @@ impl Summary {
             faults: results.coverage.faults.clone(),
             sometimes: results.coverage.sometimes.clone(),
             never_exercised,
+            operations,
+            untested,
             interrupted: results.is_interrupted,
             table: results.coverage.table(),
         }
@@ -214,9 +224,15 @@ impl Summary {
         if self.seeds > 1 {
             text.push_str(&self.table);
         }
+        if let Some(operations) = self.operations {
+            text.push_str(&operations.line());
+        }
         let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
         for name in &self.never_exercised {
             text.push_str(&format!("{red}FAILED{red:#} never exercised: {name}\n"));
+        }
+        if let Some(reason) = &self.untested {
+            text.push_str(&format!("{red}FAILED{red:#} {reason}\n"));
         }
         let counts = self.failures.iter().map(|failed| failed.count);
         let failed = counts.sum::<usize>() + self.other_failures;
@@ -230,6 +246,9 @@ impl Summary {
         };
         if !self.never_exercised.is_empty() {
             ended.push_str(&format!(", {} never exercised", self.never_exercised.len()));
+        }
+        if self.untested.is_some() {
+            ended.push_str(", nothing tested");
         }
         if self.interrupted {
             ended.push_str(", interrupted");

@@ -122,6 +122,33 @@ fn what_never_happens_in_twenty_seeds_is_a_failure() {
 }
 
 #[test]
+fn operations_that_are_over_before_the_faults_are_a_failure() {
+    let script = "report passed ',\"workload\":{\"operations\":300,\"returned\":290,\
+        \"last\":14000000000,\"faults\":5,\"late\":'$late'}'";
+    let ran = Test::new(&format!("late=5; {script}")).run(&["--seeds", "1-3"]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    for line in [
+        "900 operations, 870 with a result, the last at 14.000 s; 15 of 15 faults (100 %) struck \
+            after it\n",
+        "FAILED nothing tested: all 15 faults struck after the last operation, which was at \
+            14.000 s: leave ~operations of Soil_sim.workload out, ",
+        "3 seeds, none failed, nothing tested: ",
+    ] {
+        assert!(ran.output.contains(line), "{line}: {ran:?}");
+    }
+    // One fault in time is enough. A run that options cut short may have none.
+    let test = Test::new(&format!("late=$((4 + seed)); {script}"));
+    let ran = test.run(&["--seeds", "0-1", "--json"]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let summary: serde_json::Value = serde_json::from_str(&ran.output).expect("JSON");
+    assert_eq!(summary["operations"]["late_faults"], 9, "{summary}");
+    assert_eq!(test.run(&["--seed", "1"]).status, Some(1));
+    let ran = test.run(&["--seed", "1", "--faults", "1"]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.output.starts_with("300 operations, "), "{ran:?}");
+}
+
+#[test]
 fn a_late_error_leaves_the_results() {
     let test = Test::new("report passed");
     for (arguments, error) in [
