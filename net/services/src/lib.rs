@@ -17,6 +17,7 @@ pub mod sntp;
 mod testing;
 
 use alloc::boxed::Box;
+use net::Progress;
 
 pub use dns::{
     DnsOptions, DnsRecord, Family, LookupError, LookupId, RecordData, RecordType, Resolver,
@@ -41,4 +42,28 @@ pub struct Polled {
     pub sent: bool,
     /// When to call again even if nothing arrives.
     pub next_ns: Option<u64>,
+}
+
+impl Polled {
+    /// The result of two services.
+    #[must_use]
+    pub fn and(self, other: Polled) -> Polled {
+        Polled {
+            sent: self.sent || other.sent,
+            next_ns: [self.next_ns, other.next_ns].into_iter().flatten().min(),
+        }
+    }
+
+    /// Sends what the services have queued. `progress` is the result of the stack's poll before
+    /// theirs.
+    ///
+    /// This second poll also takes the events of what has arrived meanwhile, an answer perhaps, and
+    /// nothing announces them again: `progress` then has more work, so that the caller takes the
+    /// events and polls the services before it waits.
+    pub fn send(self, stack: &mut Network, now_ns: u64, budget: usize, progress: &mut Progress) {
+        if self.sent {
+            *progress = stack.poll(now_ns, budget);
+            progress.more_work = true;
+        }
+    }
 }

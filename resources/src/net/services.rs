@@ -3,8 +3,8 @@
 use super::{BUDGET, configuration, dns};
 use crate::Runtime;
 use crate::current::Current;
+use ::services::Resolver;
 use ::services::sntp::{Client, Sample};
-use ::services::{Polled, Resolver};
 use platform::error::Failure;
 use platform::{Clock, System};
 
@@ -61,27 +61,51 @@ pub fn poll(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
-    let named = net.poll_name(now);
+    let mut polled = net.poll_name(now);
     let services = &mut net.services;
-    services.next_ns = named.next_ns;
-    if services.ntp.is_none() && net.lookups.is_empty() && !named.sent {
-        return;
-    }
-    let mut ntp = Polled::default();
-    if let Some(client) = &mut services.ntp {
-        let (sample, polled) = client.poll(&mut net.stack, &mut services.resolver, now);
-        ntp = polled;
-        if let Some(sample) = sample {
-            services.set_clock(sample, now);
+    if services.ntp.is_some() || !net.lookups.is_empty() {
+        polled = polled.and(services.resolver.poll(&mut net.stack, now));
+        // After the resolver, whose answer it may wait for.
+        if let Some(client) = &mut services.ntp {
+            let (sample, asked) = client.poll(&mut net.stack, &mut services.resolver, now);
+            polled = polled.and(asked);
+            if let Some(sample) = sample {
+                services.set_clock(sample, now);
+            }
         }
     }
-    let names = services.resolver.poll(&mut net.stack, now);
-    let next = [ntp.next_ns, names.next_ns, named.next_ns];
-    services.next_ns = next.into_iter().flatten().min();
-    if ntp.sent || names.sent || named.sent {
-        let more_work = net.progress.more_work;
-        net.progress = net.stack.poll(now, BUDGET);
-        net.progress.more_work |= more_work;
-    }
+    services.next_ns = polled.next_ns;
+    polled.send(&mut net.stack, now, BUDGET, &mut net.progress);
     dns::check(rt);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{address, driver, random_bits, stack, tcp};
+    use super::Client;
+    use crate::Runtime;
+    use crate::current::Current;
+    use platform::Clock;
+    use std::boxed::Box;
+    use std::net::SocketAddr;
+
+    /// What a service sends, the poll after it polls once more, which may take the events of what
+    /// has arrived meanwhile: the wait polls again at once.
+    #[test]
+    fn what_a_service_sends_is_followed_by_another_poll() {
+        let mut rt = Runtime::new();
+        let any = address::encode(SocketAddr::from(([127, 0, 0, 1], 0)));
+        tcp::listen(&mut rt, &any, 8, 0).expect("a port");
+        let deadline = |rt: &mut Runtime| (driver::DRIVER.deadline)(rt);
+        driver::poll(&mut rt, Current::monotonic_ns());
+        assert_eq!(deadline(&mut rt), None, "nothing to do");
+        let net = stack(&mut rt).expect("started");
+        // Nothing answers, or not this.
+        net.services.ntp = Some(Client::new("127.78.0.1", Box::new(random_bits)));
+        driver::poll(&mut rt, Current::monotonic_ns());
+        assert_eq!(deadline(&mut rt), Some(0));
+        // Not for ever.
+        driver::poll(&mut rt, Current::monotonic_ns());
+        assert!(deadline(&mut rt) > Some(0));
+    }
 }
