@@ -418,7 +418,7 @@ impl Sockets {
         if let Kind::Port { accepted, .. } = &mut socket.kind
             && core::mem::take(accepted)
         {
-            socket.read.blocked |= !calls::is_readable(&socket.fd);
+            socket.read.blocked |= !calls::is_ready(&socket.fd, Direction::Read);
         }
         let connecting = socket.is_connecting();
         let ready = Readiness {

@@ -7,6 +7,7 @@ use crate::poll::poll;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use net::Error;
+use platform::Direction;
 
 /// The nearest error of `net` for an `errno`.
 pub fn error(errno: i32) -> Error {
@@ -64,11 +65,14 @@ pub fn number(fd: &OwnedFd, level: i32, option: i32) -> Result<i32, Error> {
     check(done as isize).map(|_| value)
 }
 
-/// Whether a read or accept would not block.
-pub fn is_readable(fd: &OwnedFd) -> bool {
+/// Whether a read or accept, or a write, would not block.
+pub fn is_ready(fd: &OwnedFd, direction: Direction) -> bool {
     let mut fds = [libc::pollfd {
         fd: fd.0,
-        events: libc::POLLIN,
+        events: match direction {
+            Direction::Read => libc::POLLIN,
+            Direction::Write => libc::POLLOUT,
+        },
         revents: 0,
     }];
     poll(&mut fds, Some(Duration::ZERO), None);

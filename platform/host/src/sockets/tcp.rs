@@ -482,7 +482,10 @@ impl Sockets {
     /// See [`net::Sender`].
     pub fn sent(&mut self, handle: Handle, answer: Result<usize, Error>) -> Result<usize, Error> {
         let socket = self.socket(handle)?;
-        socket.write.blocked = matches!(answer, Ok(_) | Err(Error::WouldBlock));
+        let is_full = matches!(answer, Ok(_) | Err(Error::WouldBlock));
+        // There may be room again, and its event gone: it came after the send, which was outside of
+        // the sockets, and before this call.
+        socket.write.blocked = is_full && !calls::is_ready(&socket.fd, Direction::Write);
         let answer = socket.note_sent(answer);
         if answer == Err(Error::WouldBlock) {
             self.arm(handle, Direction::Write);

@@ -3,19 +3,20 @@
 mod datagrams;
 mod received;
 
-use super::Sockets;
 use super::watch::{self, Data, Place};
+use super::{Sockets, calls};
 use crate::sleep::tests::in_child;
 use crate::{Host, Interest, Ring};
 use net::{Congestion, Error, Handle, SendBuffer, Transport};
-use platform::{Clock as _, Interest as _, Signals, Wait as _};
+use platform::{Clock as _, Direction, Interest as _, Signals, Wait as _};
 use rustix_uring::Errno;
 use rustix_uring::cqueue::Flags;
 use services::sntp::Client;
 use services::{Family, LookupError, Polled, Resolver};
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::vec::Vec;
 
 /// Sockets with the events of their waits.
@@ -172,6 +173,41 @@ fn a_sender_sends_without_the_sockets() {
         // Nor after the end of sending, or while bytes are lent.
         assert_eq!(world.sockets.tcp_shutdown(other), Ok(()));
         assert!(world.sockets.tcp_sender(other).is_none());
+    });
+}
+
+/// The peer reads, and its event is taken, between a send outside of the sockets and its record.
+#[test]
+fn a_sender_that_was_late_finds_room() {
+    with_each(|world| {
+        let (client, server) = world.pair();
+        let piece = vec![7; 1 << 16];
+        let mut total = 0;
+        let full = loop {
+            let sender = world.sockets.tcp_sender(client).expect("room");
+            match sender.send(&piece) {
+                Ok(sent) if sent == piece.len() => total += sent,
+                sent => break sent,
+            }
+        };
+        total += full.unwrap_or(0);
+        let mut read = 0;
+        while read < total {
+            read += world.read(server).expect("bytes").len();
+        }
+        let end = Host::monotonic_ns() + PATIENCE_NS;
+        let has_room = |s: &mut Sockets| {
+            let socket = s.socket(client).expect("open");
+            calls::is_ready(&socket.fd, Direction::Write)
+        };
+        while !has_room(&mut world.sockets) {
+            assert!(Host::monotonic_ns() < end, "no acknowledgement");
+            std::thread::yield_now();
+        }
+        step(world);
+        assert_eq!(world.sockets.tcp_sent(client, full), full);
+        assert!(world.sockets.readiness(client).expect("open").writable);
+        assert_eq!(world.until(|s| s.tcp_write(client, b"x")), Ok(1));
     });
 }
 
@@ -334,15 +370,15 @@ fn waits_of(world: &mut World, mut poll: impl FnMut(&mut Sockets) -> (bool, Poll
     let end = Host::monotonic_ns() + PATIENCE_NS;
     let mut waits = 0;
     loop {
-        Transport::poll(&mut world.sockets, NOW_NS, 64);
+        let mut progress = Transport::poll(&mut world.sockets, NOW_NS, 64);
         world.sockets.take_events(&mut |_| ());
         let (done, polled) = poll(&mut world.sockets);
         if done {
             return waits;
         }
-        if polled.sent {
-            // As `resources` does.
-            Transport::poll(&mut world.sockets, NOW_NS, 64);
+        polled.send(&mut world.sockets, NOW_NS, 64, &mut progress);
+        if progress.more_work {
+            continue;
         }
         world.interest.clear();
         let mut sleep = Host::prepare(&mut world.interest, Some(end), Signals::End);
@@ -355,27 +391,68 @@ fn waits_of(world: &mut World, mut poll: impl FnMut(&mut Sockets) -> (bool, Poll
 
 const NOW_NS: u64 = 1_000_000_000;
 
+/// More than a datagram of the resolver's queries may hold.
+const MANY: u8 = 120;
+
+/// A response with these flags and `count` answers about the question's name: 192.0.2.1 and so on,
+/// for a minute.
+fn addresses(query: &[u8], flags: u8, count: u8) -> Vec<u8> {
+    let name = query[12..].iter().position(|byte| *byte == 0);
+    let question = name.expect("a name") + 17;
+    let header = [&query[..2], &[flags, 0x80, 0, 1, 0, count, 0, 0, 0, 0]].concat();
+    let records = (1..=count)
+        .flat_map(|n| [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, n])
+        .collect::<Vec<u8>>();
+    [&header[..], &query[12..question], &records].concat()
+}
+
+/// A name server's streams: answers the query of each with [`MANY`] addresses. Returns the number of
+/// streams.
+fn answering_streams(listener: std::net::TcpListener) -> Arc<AtomicUsize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).expect("a length");
+            let mut query = vec![0; usize::from(u16::from_be_bytes(len))];
+            stream.read_exact(&mut query).expect("a query");
+            let answer = addresses(&query, 0x81, MANY);
+            let len = (answer.len() as u16).to_be_bytes();
+            stream
+                .write_all(&[&len, &answer[..]].concat())
+                .expect("sent");
+            // Until the other end closes it.
+            let _ = stream.read(&mut [0]);
+        }
+    });
+    count
+}
+
 /// A query is sent in the turn that opens its socket, and the wait follows: the answer ends it, not
 /// the query's timeout.
 #[test]
 fn answers_to_the_resolver_and_the_ntp_client_end_their_waits() {
     fn address(query: &[u8]) -> Vec<u8> {
-        // One answer, about the question's name: 192.0.2.1 for a minute.
-        let question = query[12..]
-            .iter()
-            .position(|byte| *byte == 0)
-            .expect("a name")
-            + 17;
-        let header = [&query[..2], &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]].concat();
-        let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
-        [&header[..], &query[12..question], &record].concat()
+        match query[12..].starts_with(b"\x04many") {
+            true => addresses(query, 0x83, 0),
+            false => addresses(query, 0x81, 1),
+        }
     }
     fn time(query: &[u8]) -> Vec<u8> {
         let stamp = [0xee; 8];
         let cookie = &query[40..48];
         [&[4 << 3 | 4, 2][..], &[0; 22], cookie, &stamp, &stamp].concat()
     }
-    let name_server = answering("127.0.0.1:0", address).expect("a port");
+    let (name_server, streams) = loop {
+        let at = answering("127.0.0.1:0", address).expect("a port");
+        // Another program may have the port for TCP.
+        if let Ok(listener) = std::net::TcpListener::bind(at) {
+            break (at, listener);
+        }
+    };
+    let connections = answering_streams(streams);
     // SAFETY: no other test of this crate reads the environment's name servers.
     unsafe { std::env::set_var("SOIL_DNS", name_server.to_string()) };
     // An address of our own of the loopback's, since the port is fixed.
@@ -397,6 +474,21 @@ fn answers_to_the_resolver_and_the_ntp_client_end_their_waits() {
         // An initial event of each socket, and the answer.
         assert!(waits <= 3, "{waits} waits");
     });
+    // By TCP after a truncated answer: the connection may be there as soon as it is begun, and the
+    // answer as soon as the query is written.
+    with_each(|world| {
+        let mut resolver = Resolver::new(std::boxed::Box::new(|| 7));
+        let lookup = resolver.addresses(&mut world.sockets, NOW_NS, "many.test", Family::V4);
+        let lookup = lookup.expect("begun");
+        let mut found = Err(LookupError::Pending);
+        waits_of(world, |sockets| {
+            let polled = resolver.poll(sockets, NOW_NS);
+            found = resolver.take_addresses(lookup);
+            (found != Err(LookupError::Pending), polled)
+        });
+        assert_eq!(found.map(|all| all.len()), Ok(usize::from(MANY)));
+    });
+    assert_eq!(connections.load(Ordering::Relaxed), 3);
     match ntp {
         // Ports below 1024 are root's.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return,
