@@ -150,12 +150,14 @@ impl Instance {
         self.id = self.name("instance id", id).unwrap_or_default();
     }
 
-    /// Takes the host name: letters, digits, `-` and `.` (RFC 952, RFC 1123, 2.1). What else people
-    /// write, as in `my server` or `web_1`, becomes `-`, and has a note.
+    /// Takes the host name: letters, digits, `-` and `.` (RFC 952, RFC 1123, 2.1), up to the first
+    /// blank, as cloud-init does: EC2 gives several names where a network has several domains. What
+    /// else people write, as in `web_1`, becomes `-`. Both have a note.
     fn set_host_name(&mut self, name: &str) {
         let name = name.trim();
         let name = name.strip_suffix('.').unwrap_or(name);
-        let valid = valid_host_name(name);
+        let first = name.split_whitespace().next().unwrap_or_default();
+        let valid = valid_host_name(first);
         if valid.is_empty() && !name.is_empty() {
             self.ignore(format!("the host name \"{name}\", which isn't valid"));
         } else if valid != name {
@@ -260,13 +262,19 @@ mod tests {
         let long = ["a".repeat(64), "a.".repeat(128)];
         for (given, expected) in [
             ("xn--bcher-kva.example.", "xn--bcher-kva.example"),
-            ("my server", "my-server"),
+            ("my server", "my"),
+            (
+                "ip-10-0-0-5.example.org.\tother.example",
+                "ip-10-0-0-5.example.org",
+            ),
+            ("my_server 1", "my-server"),
             ("web_1.example.org", "web-1.example.org"),
             ("-a", "a"),
             (".a", "a"),
             ("a..b_", "a.b"),
             ("a\0b", "a-b"),
-            ("a; b", "a-b"),
+            ("a;b", "a-b"),
+            ("a; b", "a"),
             ("b\u{fc}cher", "b-cher"),
             ("___", ""),
             (&long[0], ""),
