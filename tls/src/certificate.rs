@@ -3,6 +3,7 @@
 //! For messages, and for the time after which sessions aren't resumed: webpki decides whether a
 //! certificate is valid.
 
+use crate::key::Unsupported;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -26,22 +27,25 @@ pub struct Summary {
     pub not_after: String,
     /// It is a certification authority's (basicConstraints).
     pub authority: bool,
+    /// The kind of its key, if that isn't supported.
+    pub(crate) key: Option<Unsupported>,
 }
 
 impl Summary {
     /// The summary of a certificate in DER; `None` if it isn't one.
     pub fn of(der: &[u8]) -> Option<Summary> {
-        let mut certificate = Der(Der(der).expect_tag(SEQUENCE)?);
-        let mut body = Der(certificate.expect_tag(SEQUENCE)?);
+        let mut certificate = Der(Der(der).sequence()?);
+        let mut body = Der(certificate.sequence()?);
         body.optional(VERSION);
         let serial = hexadecimal(body.expect_tag(INTEGER)?);
-        body.expect_tag(SEQUENCE)?;
-        let issuer = name(body.expect_tag(SEQUENCE)?);
-        let mut validity = Der(body.expect_tag(SEQUENCE)?);
+        body.sequence()?;
+        let issuer = name(body.sequence()?);
+        let mut validity = Der(body.sequence()?);
         let not_before = time(validity.next()?)?;
         let not_after = time(validity.next()?)?;
-        let subject = name(body.expect_tag(SEQUENCE)?);
-        body.expect_tag(SEQUENCE)?;
+        let subject = name(body.sequence()?);
+        let mut key = Der(body.sequence()?);
+        let key = Unsupported::of_algorithm(key.sequence()?);
         let mut authority = false;
         while let Some((tag, contents)) = body.next() {
             if tag == EXTENSIONS {
@@ -55,6 +59,7 @@ impl Summary {
             not_before,
             not_after,
             authority,
+            key,
         })
     }
 
@@ -76,11 +81,11 @@ const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 
 /// The rest of a sequence of DER elements (X.690).
-struct Der<'a>(&'a [u8]);
+pub(crate) struct Der<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Der<'a> {
     /// Tag and contents of the next element; `None` at the end, or if it is malformed.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+    pub(crate) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, mut rest) = rest.split_first()?;
         let mut length = usize::from(first);
@@ -106,6 +111,16 @@ impl<'a> Der<'a> {
         (found == tag).then_some(contents)
     }
 
+    /// Contents of the next element, a sequence.
+    pub(crate) fn sequence(&mut self) -> Option<&'a [u8]> {
+        self.expect_tag(SEQUENCE)
+    }
+
+    /// The next element, an object identifier.
+    pub(crate) fn object_identifier(&mut self) -> Option<&'a [u8]> {
+        self.expect_tag(OBJECT_IDENTIFIER)
+    }
+
     /// Skips the next element if it has this tag.
     fn optional(&mut self, tag: u8) {
         if self.0.first() == Some(&tag) {
@@ -127,11 +142,10 @@ fn name(der: &[u8]) -> String {
     let mut found: [Option<String>; ATTRIBUTES.len()] = Default::default();
     let mut sets = Der(der);
     while let Some(set) = sets.expect_tag(SET) {
-        let Some(mut attribute) = Der(set).expect_tag(SEQUENCE).map(Der) else {
+        let Some(mut attribute) = Der(set).sequence().map(Der) else {
             continue;
         };
-        let (Some(kind), Some((_, value))) =
-            (attribute.expect_tag(OBJECT_IDENTIFIER), attribute.next())
+        let (Some(kind), Some((_, value))) = (attribute.object_identifier(), attribute.next())
         else {
             continue;
         };
@@ -203,14 +217,14 @@ fn time((tag, value): (u8, &[u8])) -> Option<String> {
 /// Whether basicConstraints marks an authority's certificate.
 fn is_authority(extensions: &[u8]) -> Option<bool> {
     const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
-    let mut list = Der(Der(extensions).expect_tag(SEQUENCE)?);
-    while let Some(extension) = list.expect_tag(SEQUENCE) {
+    let mut list = Der(Der(extensions).sequence()?);
+    while let Some(extension) = list.sequence() {
         let mut extension = Der(extension);
-        if extension.expect_tag(OBJECT_IDENTIFIER)? != BASIC_CONSTRAINTS {
+        if extension.object_identifier()? != BASIC_CONSTRAINTS {
             continue;
         }
         extension.optional(BOOLEAN);
-        let mut value = Der(Der(extension.expect_tag(OCTET_STRING)?).expect_tag(SEQUENCE)?);
+        let mut value = Der(Der(extension.expect_tag(OCTET_STRING)?).sequence()?);
         return Some(value.expect_tag(BOOLEAN) == Some(&[0xff]));
     }
     None

@@ -1,6 +1,7 @@
 //! Certificates with their private keys, and trusted roots, from PEM (RFC 7468).
 
 use crate::error::{Error, Kind};
+use crate::key::Unsupported;
 use crate::names;
 use alloc::format;
 use alloc::sync::Arc;
@@ -118,12 +119,8 @@ fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
         return Err(Error::configuration(detail));
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| unreadable("private key", e))?;
-    let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| {
-        Error::configuration(
-            "the private key is of no supported kind: RSA of 2048 to 8192 bits, ECDSA on P-256 \
-             or P-384, Ed25519",
-        )
-    })?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&key)
+        .map_err(|_| unsupported(Unsupported::of_private(&key)))?;
     let certified_key = CertifiedKey::new(chain, key);
     match certified_key.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
@@ -138,6 +135,18 @@ fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
             "the certificate can't be read: it isn't X.509 version 3",
         )),
     }
+}
+
+/// The error of a private key of this kind, or of one that isn't known.
+fn unsupported(kind: Option<Unsupported>) -> Error {
+    Error::configuration(match kind {
+        Some(Unsupported { name, remedy }) => {
+            format!("the private key is of an unsupported kind, {name}: {remedy}")
+        }
+        None => "the private key is of no supported kind: RSA of 2048 to 8192 bits, ECDSA on \
+                 P-256 or P-384, Ed25519"
+            .into(),
+    })
 }
 
 /// Whether the certificate answers a challenge of ACME: webpki reads none with critical extensions

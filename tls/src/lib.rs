@@ -27,6 +27,7 @@ mod config;
 mod credentials;
 mod environment;
 mod error;
+mod key;
 mod names;
 pub mod session;
 mod ticket;

@@ -3,6 +3,7 @@
 use crate::cache::ClientSessions;
 use crate::certificate::{Summary, format_time};
 use crate::environment::Environment;
+use crate::key::{Unsupported, signature_name};
 use crate::names;
 use alloc::format;
 use alloc::string::String;
@@ -145,6 +146,30 @@ fn explain(
         E::InvalidPurposeContext { .. } => {
             let what = "isn't meant for this end of a connection (extendedKeyUsage)";
             (first, what.into())
+        }
+        E::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id,
+            ..
+        }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            signature_algorithm_id,
+            ..
+        } => {
+            let which = with(&|c| c.key.is_some());
+            match which.and_then(|c| c.key.as_ref()) {
+                Some(Unsupported { name, remedy }) => (
+                    which,
+                    format!("has a key of an unsupported kind, {name}: {remedy}"),
+                ),
+                None => {
+                    let name = signature_name(signature_algorithm_id);
+                    let what = format!(
+                        "or one of its issuers' has a signature of an unsupported kind, {name}: \
+                         have it signed by RSA, ECDSA on P-256 or P-384, or Ed25519, with SHA-2"
+                    );
+                    (first, what)
+                }
+            }
         }
         E::Other(_) if first.is_some_and(|c| c.authority) => {
             let what = "is an authority's (CA:TRUE), which no server or client may show";

@@ -56,3 +56,17 @@ own own /CN=server.test -addext subjectAltName=DNS:server.test \
 own challenge /CN=challenge.test -addext subjectAltName=DNS:challenge.test \
   -addext "1.3.6.1.5.5.7.1.31=critical,DER:0420$(printf '%064d' 7)"
 own critical /CN=critical.test -addext 1.2.3.4=critical,DER:0500
+# Keys that aren't supported, as authorities below the root with a chain each, and Ed448.
+openssl genpkey -quiet -algorithm Ed448 -out ed448.key
+openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out p521.key
+openssl genpkey -quiet -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out pss.key
+for kind in p521 pss; do
+  openssl req -new -key $kind.key -subj "/CN=$kind authority" \
+    -addext basicConstraints=critical,CA:TRUE -out "$work/$kind.csr"
+  openssl ca -config "$work/ca.cnf" -batch -notext -in "$work/$kind.csr" -out "$work/$kind.pem"
+  openssl req -new -key server.key -subj "/CN=below $kind" -addext subjectAltName=DNS:server.test \
+    -out "$work/leaf.csr"
+  openssl ca -config "$work/ca.cnf" -batch -notext -cert "$work/$kind.pem" -keyfile $kind.key \
+    -in "$work/leaf.csr" -out "$work/leaf.pem"
+  cat "$work/leaf.pem" "$work/$kind.pem" > $kind.pem
+done

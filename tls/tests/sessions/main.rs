@@ -9,17 +9,17 @@ use tls::{
 
 macro_rules! pem {
     ($name:literal) => {
-        include_bytes!(concat!("certificates/", $name)).as_slice()
+        include_bytes!(concat!("../certificates/", $name)).as_slice()
     };
 }
+
+mod keys;
 
 const SERVER: (&[u8], &[u8]) = (pem!("server.pem"), pem!("server.key"));
 const OTHER: (&[u8], &[u8]) = (pem!("other.pem"), pem!("other.key"));
 const CLIENT: (&[u8], &[u8]) = (pem!("client.pem"), pem!("client.key"));
 const REVOKED: (&[u8], &[u8]) = (pem!("revoked.pem"), pem!("revoked.key"));
 const OWN: (&[u8], &[u8]) = (pem!("own.pem"), pem!("own.key"));
-const CHALLENGE: (&[u8], &[u8]) = (pem!("challenge.pem"), pem!("challenge.key"));
-const CRITICAL: (&[u8], &[u8]) = (pem!("critical.pem"), pem!("critical.key"));
 const ROOT: (&[u8], &[u8]) = (pem!("root.pem"), pem!("root.key"));
 
 /// 2030-01-01.
@@ -527,13 +527,6 @@ fn the_end_of_a_side_is_distinguished_from_a_truncation() {
 }
 
 #[test]
-fn of_unknown_critical_extensions_only_acmes_are_accepted() {
-    assert!(Credentials::new(&[CHALLENGE]).is_ok());
-    let refused = Credentials::new(&[CRITICAL]).unwrap_err();
-    assert!(refused.detail.contains("can't be read"), "{refused:?}");
-}
-
-#[test]
 fn keys_are_updated_in_both_directions() {
     let (mut a, mut b) = connected(&client(|_| ()), &server(&[SERVER], |_| ()));
     for round in 0..5 {
@@ -560,29 +553,6 @@ fn keys_are_logged_only_if_asked_for() {
         assert_eq!(text.contains("CLIENT_TRAFFIC_SECRET_0 "), asked);
         assert_eq!(config.take_key_log(&mut keys), 0);
     }
-}
-
-#[test]
-fn unusable_options_are_refused() {
-    let detail = |pair: (&[u8], &[u8])| Credentials::new(&[pair]).unwrap_err().detail;
-    assert!(detail((b"", SERVER.1)).contains("has no certificate in PEM"));
-    assert!(detail((SERVER.0, b"none")).contains("has no private key in PEM"));
-    let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
-    assert!(detail((SERVER.0, encrypted)).contains("without a passphrase"));
-    assert!(detail((SERVER.0, OTHER.1)).contains("isn't that of the certificate"));
-    let mut options = client_options();
-    options.trust = Trust::default();
-    let error = Config::client::<Test>(options).unwrap_err();
-    assert!(error.detail.contains("no root is trusted"));
-    let error = Config::server::<Test>(server_options(&[])).unwrap_err();
-    assert_eq!(error.detail, "a server needs a certificate");
-    let error = Session::client(&client(|_| ()), "not a host")
-        .err()
-        .unwrap();
-    assert_eq!(
-        error.detail,
-        "\"not a host\" is neither a host name nor an address"
-    );
 }
 
 #[test]
