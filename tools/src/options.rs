@@ -8,7 +8,7 @@ use disk::disk_name;
 use fs::mounts::Word;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -320,6 +320,22 @@ pub struct Forward {
     pub protocol: Protocol,
 }
 
+impl fmt::Display for Forward {
+    /// As it is given, with the address unless that is the default.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => {}
+            IpAddr::V4(address) => write!(f, "{address}:")?,
+            IpAddr::V6(address) => write!(f, "[{address}]:")?,
+        }
+        write!(f, "{}:{}", self.host, self.program)?;
+        match self.protocol {
+            Protocol::Tcp => Ok(()),
+            Protocol::Udp => f.write_str("/udp"),
+        }
+    }
+}
+
 impl FromStr for Forward {
     type Err = String;
 
@@ -547,6 +563,10 @@ mod tests {
         let forward: Forward = "[::1]:53:5353/udp".parse().expect("valid");
         assert_eq!((forward.host, forward.protocol), (53, Protocol::Udp));
         assert!(forward.address.is_ipv6());
+        for text in ["8080:80", "0.0.0.0:53:53/udp", "[::1]:53:5353/udp"] {
+            let forward: Forward = text.parse().expect("valid");
+            assert_eq!(forward.to_string(), text);
+        }
         for bad in [
             "",
             "80",

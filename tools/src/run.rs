@@ -12,6 +12,7 @@ mod lifeline;
 mod machine;
 mod output;
 mod passt;
+mod ports;
 mod process;
 mod processor;
 mod qemu;

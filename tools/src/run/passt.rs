@@ -1,6 +1,6 @@
 //! passt: connects the program's Ethernet to the user's sockets on the host, without privileges.
 
-use super::{scratch, shell};
+use super::{ports, scratch, shell};
 use crate::child::{dies_with_us, not_started};
 use crate::failure::{Context as _, Failure};
 use crate::options::{Forward, Protocol};
@@ -137,8 +137,9 @@ impl Listening {
         let end = Instant::now() + PATIENCE;
         while !listens(&path) {
             if let Ok(Some(_)) = child.0.try_wait() {
-                let reason = format!("did not start: {}", words.last());
-                return Err(Failure::on("passt", reason));
+                return Err(ports::refused(forwards).unwrap_or_else(|| {
+                    Failure::on("passt", format!("did not start: {}", words.last()))
+                }));
             }
             if Instant::now() > end {
                 let reason = format!("made no socket within {} s", PATIENCE.as_secs());

@@ -4,6 +4,7 @@ use super::backlog;
 use super::command::{self, Sockets, Wiring};
 use super::gathered::Gathered;
 use super::machine::{self, End, Event, Launch, Monitor};
+use super::ports;
 use super::serial::Origin;
 use crate::cli::Run;
 use crate::failure::{Context as _, Failure};
@@ -210,6 +211,7 @@ impl Monitor for Qmp {
                 let text = end.complaints.first().copied();
                 let text = text.unwrap_or("it gives no reason");
                 let known = in_use(end.run, end.complaints)
+                    .or_else(|| unforwarded(end.run, end.complaints))
                     .or_else(|| no_windows(end.run, end.complaints))
                     .or_else(|| too_little(end.run, end.complaints));
                 Err(known.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
@@ -248,6 +250,14 @@ fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
         let subject = format!("disk {}: {}", disk.name, disk.file.display());
         Some(Failure::on(subject, other.text()).remedy(other.remedy(usage)))
     })
+}
+
+/// The forwarded port that QEMU couldn't listen on, if that is QEMU's error: QEMU itself repeats
+/// the rule, without the reason.
+fn unforwarded(run: &Run, complaints: &[&str]) -> Option<Failure> {
+    let is_refused = |line: &&str| line.contains("Could not set up host forwarding rule");
+    complaints.iter().find(|line| is_refused(line))?;
+    ports::refused(&run.forwards)
 }
 
 /// The error of a QEMU without windows; QEMU's own text names an option that the user didn't give.

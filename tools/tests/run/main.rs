@@ -98,6 +98,33 @@ fn a_qemu_that_does_not_start_says_why_in_one_line() {
     assert!(ran.errors.contains("soil doctor"), "{ran:?}");
 }
 
+/// QEMU and passt name the rule or the port, and no reason.
+#[test]
+fn a_forwarded_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let rule = format!("tcp:127.0.0.1:{port}-:80");
+    let machine = Machine::new(&format!(
+        "echo \"qemu: -netdev user: Could not set up host forwarding rule '{rule}'\" >&2\nexit 1\n"
+    ));
+    let forward = format!("{port}:80");
+    let expected = format!(
+        "soil: --forward {forward}: port {port} of 127.0.0.1 is in use: end the program that has \
+         it (ss -tlnp 'sport = :{port}' shows it), or forward another port\n"
+    );
+    let ran = machine.run(&["--forward", &forward]);
+    assert_eq!((ran.status, &ran.errors), (Some(125), &expected));
+    let folder = machine.path("programs");
+    fs::create_dir(&folder).expect("made");
+    let failing = "#!/bin/sh\necho 'Failed to bind any port' >&2\nexit 1\n";
+    write_script(&folder.join("passt"), failing);
+    let path = std::env::var("PATH").expect("a PATH");
+    let mut command = machine.command(&["--net", "passt", "--forward", &forward]);
+    command.env("PATH", format!("{}:{path}", folder.display()));
+    let ran = Ran::of(&command.output().expect("soil starts"));
+    assert_eq!((ran.status, &ran.errors), (Some(125), &expected));
+}
+
 #[test]
 fn a_crash_is_reported_with_its_reason() {
     let report = "SOIL-CRASH-BEGIN\\nreason page fault: read at 0x0: null page\\n\
