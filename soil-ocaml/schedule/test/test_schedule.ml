@@ -145,6 +145,16 @@ let permanent () =
   Alcotest.(check int) "from" 1_735_700_400 p.from;
   Alcotest.(check int) "until" 1_861_848_000 p.until
 
+(* As the rule of a file, which counts after its last change. *)
+let permanent_footer () =
+  let data = read "/usr/share/zoneinfo/Europe/Berlin" in
+  let footer = String.rindex_from data (String.length data - 2) '\n' in
+  let zone = Zone.of_tzif (String.sub data 0 (footer + 1) ^ "EST5EDT,0/0,J365/25\n") in
+  let p = Zone.period zone 4_000_000_000 in
+  Alcotest.(check int) "offset" (-14_400) p.offset;
+  Alcotest.(check bool) "from the last change" true (p.from > 0 && p.from < 4_000_000_000);
+  Alcotest.(check int) "for ever" max_int p.until
+
 let fails part f =
   match f () with
   | _ -> Alcotest.failf "not refused: %s" part
@@ -380,6 +390,7 @@ let () =
             QCheck2.Gen.(pair any_rule (int_range 0 13_569_000_000))
             periods;
           test "permanent" permanent;
+          test "permanent, in a file" permanent_footer;
         ] );
       ( "expressions",
         [
