@@ -3,8 +3,8 @@
    its end: the line, the offsets in bytes of the text to replace, its replacement, and both for a
    reader.
 
-   A condition or a statement stays in its replacement: otherwise what it uses would often be unused,
-   which is an error of the compiler. *)
+   A condition or a statement stays in its replacement: otherwise what it uses would often be
+   unused, which is an error of the compiler. *)
 
 open Parsetree
 

@@ -3,8 +3,8 @@
 
 The lines are those that differ from BASE, by default the commit that `make check` compares with.
 `cargo-mutants` lists the faults of Rust, tools/mutants/mutate.ml those of the OCaml library. COUNT
-of them (60) are drawn by SEED, which is printed, and planted one at a time in target/mutants, a copy
-of the tree: the crate or library is compiled, and its unit tests run, for MINUTES (20) in all.
+of them (60) are drawn by SEED, which is printed, and planted one at a time in a copy of the tree,
+target/mutants: the crate or library is compiled, and its unit tests run, for MINUTES (20) in all.
 Faults that don't compile are replaced by others. Those in tests/mutants.tsv have no effect, and
 don't count.
 """
