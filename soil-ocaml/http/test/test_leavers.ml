@@ -152,11 +152,13 @@ let check ~http2 connection =
         (leaves ~http2))
     talks
 
-let serve ~on_error handler ~http2 d =
+let serve ?on_disconnect ~on_error handler ~http2 d =
   let http2 = if http2 then Some (Http2.server ()) else None in
-  Server.connection ?http2 ~on_error d handler
+  Server.connection ?http2 ?on_disconnect ~on_error d handler
 
-let directly ~http2 () = check ~http2 (fun _ ~on_error handler -> serve ~on_error handler)
+(* The handler is cancelled, or finds out itself. *)
+let directly ~http2 on_disconnect () =
+  check ~http2 (fun _ ~on_error handler -> serve ~on_disconnect ~on_error handler)
 
 (* The proxy is a client of the backend's that leaves, too. *)
 let through_a_proxy ~front ~back () =
@@ -174,8 +176,10 @@ let through_a_proxy ~front ~back () =
 
 let tests =
   [
-    in_virtual_time "HTTP/2" (directly ~http2:true);
-    in_virtual_time "HTTP/1.1" (directly ~http2:false);
+    in_virtual_time "HTTP/2" (directly ~http2:true `Cancel);
+    in_virtual_time "HTTP/1.1" (directly ~http2:false `Cancel);
+    in_virtual_time "HTTP/2, to the end" (directly ~http2:true `Finish);
+    in_virtual_time "HTTP/1.1, to the end" (directly ~http2:false `Finish);
     in_virtual_time "a proxy from 2 to 2" (through_a_proxy ~front:true ~back:true);
     in_virtual_time "a proxy from 2 to 1.1" (through_a_proxy ~front:true ~back:false);
     in_virtual_time "a proxy from 1.1 to 2" (through_a_proxy ~front:false ~back:true);
