@@ -555,6 +555,11 @@ fn a_device_is_matched_by_its_address_its_name_or_its_position() {
     assert_eq!(name(&by_mac, 0, 1).as_deref(), Some("a"));
     assert_eq!(name(&by_mac, 1, 2).as_deref(), Some("b"));
     assert_eq!(name(&by_mac, 0, 3), None);
+    // A name is none of a card with another address.
+    let of_another = network(&[interface("eth0", Some(1)), interface("eth1", None)]);
+    assert_eq!(name(&of_another, 0, 2), None);
+    assert_eq!(name(&of_another, 0, 1).as_deref(), Some("eth0"));
+    assert_eq!(name(&of_another, 1, 2).as_deref(), Some("eth1"));
     let by_name = network(&[interface("eth1", None), interface("eth0", None)]);
     assert_eq!(name(&by_name, 0, 1).as_deref(), Some("eth0"));
     let by_place = network(&[interface("enp1s0", None), interface("x", None)]);

@@ -110,7 +110,11 @@ fn closed_connections_have_a_second_to_deliver() {
     world.advance(700 * MS);
     assert_eq!(world.stacks[1].tcp_counters().orphans_aborted, 0);
     assert!(accept_all(&mut world, listener).is_empty());
+    assert_eq!(world.stacks[1].tcp_refused(listener), Ok(1));
     world.advance(3 * SECOND);
     assert_eq!(world.stacks[1].tcp_counters().orphans_aborted, 1);
+    // The SYN that ends the orphan finds no place yet, and is no refusal: the next one finds it.
+    assert_eq!(world.stacks[1].tcp_counters().no_memory, 2);
+    assert_eq!(world.stacks[1].tcp_refused(listener), Ok(0));
     assert_eq!(accept_all(&mut world, listener).len(), 1);
 }

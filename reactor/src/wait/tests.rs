@@ -1,6 +1,8 @@
 //! Waits of runtimes with fake drivers.
 
-use super::{FINISH, FIRST_OF_THREADS, From, LEADS, Leader, Next, continue_wait, scheduler, wait};
+use super::{
+    FINISH, FIRST_OF_THREADS, From, LEADS, Leader, Next, continue_wait, scheduler, stand_by, wait,
+};
 use crate::Cancelled;
 use crate::cell::Cell;
 use crate::runtime::tests::{Driver, Fake, Runtime};
@@ -228,4 +230,33 @@ fn the_lead_is_with_the_domains_that_run() {
     assert_eq!(last.load(Ordering::Relaxed), LEADS);
     let leads = continue_wait(&mut rt, third, None, From::Following(last, None));
     assert!(matches!(leads, Ok(Next::Sleep(_))));
+}
+
+/// One whose time to stand by is over goes on standing by only while no other thread watches the
+/// devices: a leader runs their drivers, or a domain computes and leads none.
+#[test]
+fn a_follower_stands_by_on_while_no_leader_sleeps() {
+    for (leader, stands_by) in [
+        (Leader::Absent, true),
+        (Leader::Awake, true),
+        (Leader::Asleep, false),
+        (Leader::Nudged, false),
+    ] {
+        let mut rt = Runtime::new();
+        rt.is_shared = true;
+        let [first, second] = [0, 1].map(scheduler);
+        let over = stand_by(&mut rt, 0);
+        assert_eq!(rt.standby_until, over.until);
+        let word = rt.completions.follow(second).expect("memory");
+        // Another thread has led since.
+        (rt.leads, rt.leader) = (rt.leads.wrapping_add(1), leader);
+        (rt.led_by, rt.led_in) = (first, Host::forks());
+        let begun_at = Host::monotonic_ns();
+        let next = continue_wait(&mut rt, second, None, From::Following(word, Some(over)));
+        let Ok(Next::Follow(_, watch)) = next else {
+            panic!("it doesn't follow");
+        };
+        let until = watch.map(|standby| standby.until);
+        assert!(until.is_some() == stands_by && until.is_none_or(|until| until > begun_at));
+    }
 }
