@@ -79,6 +79,18 @@ let malformed () =
   is "a group" "byte 1: a group" "\x0b\x0c";
   is "type 6" "byte 1: an unknown wire type" "\x0e"
 
+let names_of_encodings () =
+  let v name =
+    ignore (Soil_grpc.Encoding.v name ~compress:Fun.id ~decompress:(fun ~max:_ s -> Ok s))
+  in
+  List.iter v [ "gzip"; "x-1"; "a" ];
+  let refused name =
+    match v name with
+    | () -> Alcotest.failf "accepted: %S" name
+    | exception Invalid_argument _ -> ()
+  in
+  List.iter refused [ ""; "identity"; "GZip"; "a,b"; "a b"; "a\r" ]
+
 let tests =
   [
     test "examples of the specification" examples;
@@ -87,4 +99,5 @@ let tests =
     property "there and back" gen there_and_back;
     property "prefixes" gen prefixes;
     property ~count:2000 "any bytes" QCheck2.Gen.(string_size (int_bound 40)) any;
+    test "names of encodings" names_of_encodings;
   ]

@@ -62,6 +62,9 @@ let sets () =
   count "100" 100 (Jwk.set (set (List.init 100 (fun _ -> okp ""))));
   error "101" "more keys than max_keys" (Jwk.set (set (List.init 101 (fun _ -> okp ""))));
   error "bytes" "more bytes than max_bytes" (Jwk.set ~max_bytes:100 (set [ okp ""; okp "" ]));
+  let padded size = set [] ^ String.make (size - String.length (set [])) ' ' in
+  count "256 KiB" 0 (Jwk.set (padded 262_144));
+  error "a byte more" "more bytes than max_bytes" (Jwk.set (padded 262_145));
   error "no list" "no list of keys" (Jwk.set {|{"keys":{}}|});
   error "a member twice" {|the name "kty" occurs twice in an object|} (Jwk.set {|{"keys":[{"kty":"a","kty":"b"}]}|});
   let published = List.map (fun s -> Signer.key s) signers in
