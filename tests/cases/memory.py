@@ -187,8 +187,9 @@ WAYS = {
 }
 
 
-def attack(tap, port, text, reads, number):
-    """That many connections, each of which has sent as much of `text` as the program takes."""
+def attack(tap, port, text, reads, number, sources=None):
+    """That many connections, each of which has sent as much of `text` as the program takes, from
+    these addresses in turn."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     poll = select.poll()
     peers, sent = {}, {}
@@ -216,6 +217,8 @@ def attack(tap, port, text, reads, number):
         peer = socket.socket()
         if not reads:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        if sources:
+            peer.bind((sources[count % len(sources)], 0))
         peer.setblocking(False)
         peer.connect_ex((tap.guest, port))
         peers[peer.fileno()], sent[peer.fileno()] = peer, 0

@@ -70,6 +70,7 @@ OPTIONAL = {
     "tests/programs/browsers/browsers.exe": ("zip",),
     "tests/programs/grpc/grpc_client.exe": ("zip",),
     "tests/programs/grpc/grpc_server.exe": ("zip",),
+    "tests/programs/grpc/strangers.exe": ("zip",),
     "tests/programs/guestbook/by_eio.exe": ("eio_main",),
     "tests/programs/libraries/awaiting.exe": ("domain-local-await",),
     "tests/programs/libraries/fibers.exe": ("eio_main",),
@@ -198,6 +199,12 @@ class Context:
         tap.__enter__()
         self._closing.append(tap.__exit__)
         return tap
+
+    def enter(self, manager):
+        """`manager`'s value for the rest of the test."""
+        value = manager.__enter__()
+        self._closing.append(lambda: manager.__exit__(None, None, None))
+        return value
 
     def child(self, command, **options):
         """Starts `command`; it is stopped at the end of the test at the latest."""
