@@ -1,6 +1,6 @@
-"""What strangers make a server hold by compression, calls, HTTP/2 and a proxy: a process in a control
-group isn't killed, and an image continues; an honest client is answered meanwhile, and the memory
-returns."""
+"""What strangers make a server hold by compression, calls, HTTP/2 and a proxy: a process in a
+control group isn't killed, and an image continues; an honest client is answered meanwhile, and the
+memory returns."""
 
 import gzip
 import os

@@ -105,8 +105,8 @@ let statistics () =
 let is_image = Soil_raw.on_vm () = 1
 
 (* A reserve for what isn't counted: garbage since the last collection, stacks, blocks of TCP. In an
-   image also what its kernel keeps for itself (kernel/src/memory/reserve.rs), for minor collections and
-   for small requests: less isn't granted. A process that gets less than nothing is killed. *)
+   image also what its kernel keeps for itself (kernel/src/memory/reserve.rs), for minor collections
+   and for small requests: less isn't granted. A process that gets less than nothing is killed. *)
 let floor_of total =
   if is_image then
     let kernel =

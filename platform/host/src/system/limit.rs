@@ -1,4 +1,4 @@
-//! The limit of the process's memory, of its control groups and its resources, and what is left of it.
+//! The limit of the process's memory, of its control groups and its resources, and what is left.
 
 use alloc::ffi::CString;
 use alloc::format;
