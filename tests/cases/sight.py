@@ -13,6 +13,7 @@ import time
 from cases.network import in_every_form, machine_pid
 from harness.console import PATIENCE, falls_asleep
 from harness.context import BINUTILS, PROCESSOR, SOIL, command, executable, outcome
+from harness.runner import test
 
 FORMS = ("process", "microvm")
 
@@ -129,6 +130,33 @@ def slices(out):
             ends[event["tid"]] = event["ts"] + event["dur"]
             track[1].append(event["name"])
     return tracks
+
+
+@test()
+def trace_as_a_page(context):
+    """A trace whose file is named .html is a page with the same records, which a browser draws."""
+    out = context.path("out.html")
+    child = context.soil("tests/programs/sight/traced.exe", "process", options=["--trace", out])
+    assert child.finish(context.remaining()) == 0, child.text
+    assert re.search(r"out\.html: \d+ events of 8 tasks; open it in a browser", child.text), (
+        child.text
+    )
+    with open(out, encoding="utf-8") as file:
+        text = file.read()
+    (trace,) = re.findall(r'<script id="trace" [^>]*>\n(.*?)</script>', text, re.DOTALL)
+    names = {event["args"]["name"] for event in json.loads(trace)["traceEvents"] if "args" in event}
+    assert {f"task {number}" for number in range(1, 9)} < names, names
+    browser = shutil.which("chromium")
+    if not browser:
+        return
+    drawn = context.run(
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000",
+        f"--user-data-dir={context.path('profile')}", "--dump-dom", f"file://{out}",
+    )  # fmt: skip
+    # The list below the picture is a script's work.
+    assert 'class="chosen"' in drawn.stdout and "task 1: runs, " in drawn.stdout, drawn.stdout[
+        -2000:
+    ]
 
 
 def instants(out):
