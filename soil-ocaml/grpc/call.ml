@@ -130,8 +130,8 @@ let refused (code : Cohttp.Code.status_code) =
   | `Request_entity_too_large -> Status.v Resource_exhausted "the request is too long"
   | _ -> Status.v Internal "the request is malformed or incomplete"
 
-let body t =
-  let source = Http.body ~max:max_int t.request in
+let body t ~patient =
+  let source = Http.body ~max:max_int ~patient t.request in
   let read b off len =
     guard t @@ fun () ->
     match D.read source b off len with
@@ -141,8 +141,11 @@ let body t =
   let source = Soil.Flow.source ~name:"grpc" read in
   match t.form with Plain | Web -> source | Web_text -> Web.source source
 
-let reader t decode =
-  let r = Message.reader ~encoding:(fun () -> t.received) ~max:t.max_message decode (body t) in
+(** [reader t decode ~patient] reads the request's messages, which may come as slowly as the client
+    likes if [patient]. *)
+let reader t decode ~patient =
+  let encoding () = t.received in
+  let r = Message.reader ~encoding ~max:t.max_message decode (body t ~patient) in
   t.was_compressed <- (fun () -> Message.was_compressed r);
   r
 

@@ -43,8 +43,11 @@ let one_response (m : _ Method.t) f =
 let responses (m : _ Method.t) f =
   rpc m @@ fun call -> Call.streamed call (fun send -> f call (fun v -> send (m.response.encode v)))
 
-let requests (m : _ Method.t) call = Call.reader call m.request.decode
-let only_request m call = Message.only (requests m call)
+let requests (m : _ Method.t) call = Call.reader call m.request.decode ~patient:true
+
+let only_request (m : _ Method.t) call =
+  Message.only (Call.reader call m.request.decode ~patient:false)
+
 let unary m f = one_response m (fun call -> f call (only_request m call))
 let client_stream m f = one_response m (fun call -> f call (requests m call))
 let server_stream m f = responses m (fun call send -> f call (only_request m call) send)

@@ -355,7 +355,7 @@ let first_head t conn uri meth sending ~seconds ~on_interim =
   | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
 
 (* In a task of its own, unless it is short: the server may answer before it has read all. *)
-let send scope conn ~head body =
+let send scope conn uri ~patient ~head body =
   let sending = { is_sent = false; mistake = None; task = None } in
   let send_head ~last =
     match conn.wire with
@@ -389,9 +389,12 @@ let send scope conn ~head body =
       | () -> sending.is_sent <- true
       | exception e ->
           Soil.Task.check ();
-          (* Where the connection has failed there may be a response all the same. *)
-          if not (Input.is_failure conn.input e) then (
-            sending.mistake <- Some e;
+          (* Where the connection has failed there may be a response all the same. But a server that
+             took nothing for too long waits for what comes no more, and a patient client for it. *)
+          let ends = patient || not (is_alone conn) in
+          let is_late = match e with Soil.Task.Timeout _ -> ends | _ -> false in
+          if is_late || not (Input.is_failure conn.input e) then (
+            sending.mistake <- Some (if is_late then failed uri e else e);
             drop conn)
     in
     sending.task <- Some (Soil.Task.spawn_daemon scope run)
@@ -524,7 +527,7 @@ let source x =
 (* Sends the request on [conn], and waits for the head of the response. *)
 let exchange scope (t : t) place conn uri ~leave ~head meth body ~patient ~on_interim ~on_trailers =
   let sending =
-    match send scope conn ~head body with
+    match send scope conn uri ~patient ~head body with
     | sending -> sending
     | exception Soil.Error { code = Connection_reset | Broken_pipe | Not_connected; _ } ->
         (* The response may have come before the server closed. *)

@@ -221,6 +221,46 @@ let passed_on () =
   ignore (Client.unary first echo "");
   bool "none" true (!left = None)
 
+(* A side that takes its time for longer than bodies of HTTP may, and one that never goes on. *)
+let slow_sides () =
+  Soil.Virtual_clock.run @@ fun () ->
+  let message = String.make 10_000 'm' and pause = ref 0. in
+  let slow r =
+    let first = Option.get (Reader.next r) in
+    Soil.Clock.sleep !pause;
+    string_of_int (List.length (first :: all r))
+  in
+  let rpcs =
+    [ S.client_stream join (fun _ r -> slow r); S.two_way chat (fun _ r send -> send (slow r)) ]
+  in
+  with_rpcs rpcs @@ fun c ->
+  let many send =
+    for _ = 1 to 200 do
+      send message
+    done
+  in
+  let requests () = Client.client_stream c join many in
+  let both () =
+    Client.two_way c chat (fun sender r ->
+        many (Client.send sender);
+        Client.finish sender;
+        String.concat "" (all r))
+  in
+  pause := 25.;
+  string "requests" "200" (requests ());
+  string "both ways" "200" (both ());
+  let rarely send =
+    for _ = 1 to 5 do
+      send "a";
+      Soil.Clock.sleep 100.
+    done
+  in
+  string "rare requests" "5" (Client.client_stream c join rarely);
+  (* The peer takes nothing of the stream. *)
+  pause := 1000.;
+  fails "requests" Unavailable ~message:"the server is too slow" requests;
+  fails "both ways" Unavailable ~message:"the server is too slow" both
+
 let observed () =
   let seen = ref [] in
   let observe c (s : Status.t) _ = seen := (S.path c ^ " " ^ Status.to_string s) :: !seen in
@@ -253,5 +293,6 @@ let tests =
     in_run "compression" compression;
     in_run "deadlines" deadlines;
     in_run "deadlines are passed on" passed_on;
+    in_run "slow sides" slow_sides;
     in_run "observers" observed;
   ]
