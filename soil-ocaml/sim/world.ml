@@ -205,12 +205,19 @@ let gone w n reason =
   match n.process with
   | None -> None
   | Some process ->
-      if reason = `Killed then Process.kill process;
       n.process <- None;
       n.next_turn <- max_int;
       n.inbox <- [];
       n.strikes_due <- [];
-      let ended = Process.ended process in
+      let ended =
+        match reason with
+        | `Ended -> Process.ended process
+        | `Killed ->
+            Process.kill process;
+            (* It may have ended by itself since its last message, as fast as the machine let it. *)
+            ignore (Process.ended process);
+            Some "SIGKILL"
+      in
       of_node w "exit" n [ ("how", Text (Option.value ended ~default:"status 0")) ];
       ended
 

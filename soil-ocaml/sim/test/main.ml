@@ -27,6 +27,11 @@ let test_router () =
   in
   Alcotest.(check bool) "is seen" true (List.exists is_lost (trace ~seed:1 "nat"))
 
+(* However far the program came, before a failure ends the run. *)
+let test_killed () =
+  let is_exit event = contains event "\"k\":\"exit\"" in
+  check_string "killed" "SIGKILL" (field (List.find is_exit (trace ~seed:1 "last-words")) "how")
+
 let test_struck () =
   let report = run [ "idle" ] in
   check_string report "passed" (verdict report);
@@ -183,6 +188,7 @@ let () =
       ("calls are named", List.map (fun (word, call) -> case word (test_named (word, call))) calls);
       ("order", [ case "of tasks" test_order ]);
       ("nat", [ case "loses frames" test_router ]);
+      ("killed", [ case "nodes end as such" test_killed ]);
       ( "delayed faults",
         [
           case "are counted when they strike" test_struck;

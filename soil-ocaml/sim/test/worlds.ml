@@ -330,6 +330,13 @@ let stopped world =
   at world (seconds 29.) (fun () ->
       if not (is_up node) then fail "stopped" "the program doesn't run")
 
+(* A check fails at a line, while the program behind it ends. *)
+let last_words world =
+  let node = task world ~name:"node" (fun () -> print_endline "bad") in
+  on_line node (fun _ ->
+      Unix.sleepf 0.1;
+      fail "line" "bad")
+
 let second = seconds 1.
 
 let () =
@@ -353,6 +360,7 @@ let () =
   | "short-load" -> main ~duration:(30 * second) ~calm:(10 * second) (faulted ~operations:10)
   | "long-load" -> main ~duration:(30 * second) ~calm:(10 * second) (faulted ?operations:None)
   | "empty" -> main ignore
+  | "last-words" -> main last_words
   | "several" -> main ~duration:(60 * second) ~calm:(10 * second) several
   | "no-ports" -> main (fun world -> ignore (nat world ~name:"router" ~most:0 []))
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
