@@ -78,7 +78,7 @@ fn a_signal_while_a_failure_is_shrunk_leaves_the_smallest_run() {
     );
     let test = Test::new(&script);
     let soil = test
-        .command(&["--seeds", "1-3", "--shrink-time", "10m"])
+        .command(&["--seeds", "1-3", "--shrink-time", "2m"])
         .spawn();
     wait_for(&test.path("hangs"));
     let ran = terminated(soil.expect("soil starts"));
@@ -88,7 +88,7 @@ fn a_signal_while_a_failure_is_shrunk_leaves_the_smallest_run() {
             .contains("  soil simulate test.exe --seed 2 --faults 3,6\n"),
         "{ran:?}"
     );
-    assert_eq!(resumed(&ran), "--seed 2 --faults 3,6 --shrink-time 600s");
+    assert_eq!(resumed(&ran), "--seed 2 --faults 3,6 --shrink-time 120s");
     assert!(
         ran.output.contains("\n3 seeds, 1 failed, interrupted: "),
         "{ran:?}"
@@ -102,7 +102,7 @@ fn a_signal_leaves_the_results_of_the_seeds_before_it() {
         [ $seed = 3 ] || report passed
         report failed ',\"check\":\"sum\"'";
     let test = Test::new(script);
-    let soil = test.command(&["--seeds", "1-30", "--json"]).spawn();
+    let soil = test.command(&["--seeds", "1-8", "--json"]).spawn();
     for file in ["hangs5", "hangs6"] {
         wait_for(&test.path(file));
     }
