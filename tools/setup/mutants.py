@@ -212,6 +212,10 @@ def rust_faults(changed, commit):
         place = span["start"]["line"], first, last
         tests = units[found["package"]]
         compiles = (*tests[0], "--no-run")
+        # Those of the top module first: they are few, and the likeliest to notice it.
+        module = path.partition("src/")[2].split("/")[0].removesuffix(".rs")
+        if tests[0][-1] == "--lib" and module != "lib":
+            tests = ((*tests[0], "--", f"{module}::"), *tests)
         yield Fault(path, *place, found["replacement"].encode(), change, compiles, tests)
 
 
@@ -280,7 +284,8 @@ class Clock:
         # The time without compilation; dune doesn't repeat tests that passed.
         forced = command if command[0] == "cargo" else (*command, "--force")
         if command[0] == "cargo":
-            run((*command, "--no-run"), self.left())
+            words = command[: command.index("--")] if "--" in command else command
+            run((*words, "--no-run"), self.left())
         began = time.monotonic()
         if not run(forced, self.left()) and self.left() > 0:
             text = LOG.read_text("utf-8", "replace")[-4000:]

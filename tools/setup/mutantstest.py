@@ -44,9 +44,11 @@ let add r n =
   print_newline ();
   r := !r + n
 """,
-    "tiny/src/lib.rs": """pub fn is_small(n: u32) -> bool {
+    "tiny/src/part.rs": """pub fn is_small(n: u32) -> bool {
     n < 10
 }
+""",
+    "tiny/src/lib.rs": """pub mod part;
 
 pub fn twice(n: u32) -> u32 {
     n * 2
@@ -56,7 +58,7 @@ pub fn twice(n: u32) -> u32 {
 mod tests {
     #[test]
     fn works() {
-        assert!(super::is_small(9) && !super::is_small(10));
+        assert!(super::part::is_small(9) && !super::part::is_small(10));
         assert_eq!(super::twice(2), 4);
     }
 }
@@ -68,7 +70,7 @@ OCAML = {
     "soil-ocaml/tiny/tiny.ml:4: 0 -> (1)",
     "soil-ocaml/tiny/tiny.ml:6: print_newline () -> ()",
 }
-RUST = {"tiny/src/lib.rs:6: * -> +"}
+RUST = {"tiny/src/lib.rs:4: * -> +"}
 
 
 passed = []
