@@ -8,7 +8,6 @@ mod arch;
 mod build;
 mod child;
 mod cli;
-mod demangle;
 mod desktop;
 mod disk;
 mod doctor;

@@ -1,8 +1,8 @@
 //! Maps addresses in an image to functions and lines, using the symbols and debug information of
 //! its unstripped file.
 
-use crate::demangle::demangle;
 use crate::failure::{Context as _, Failure};
+use demangle::Demangled;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache};
 use std::fs::File;
@@ -76,6 +76,10 @@ pub fn unstripped(program: &Path, build_id: Option<&str>) -> Option<PathBuf> {
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.is_file() && identify(path).as_ref().is_some_and(fits))
+}
+
+fn demangle(symbol: &str) -> String {
+    Demangled(symbol).to_string()
 }
 
 impl Symbols {
