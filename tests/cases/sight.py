@@ -27,6 +27,11 @@ def frames(svg):
     for name, count in titles:
         counts[name] += int(count.replace(",", ""))
     assert text.rstrip().endswith("</svg>"), text[-200:]
+    # Nothing has called the first function: it is in the row above the total.
+    rows = re.findall(r'<title>([^<]*) \([^<]*</title><rect [^>]*\by="(\d+)"', text)
+    total = [int(y) for name, y in rows if name == "all"]
+    first = {int(y) for name, y in rows if name == "_start"}
+    assert len(total) == 1 and first <= {total[0] - 16}, (total, first)
     return counts
 
 

@@ -126,6 +126,9 @@ pub struct Code {
     functions: Vec<Function>,
     /// On aarch64: the starts of all functions, sorted.
     starts: Vec<u64>,
+    /// The first function of the program, which nothing has called. What is beyond it on the stack
+    /// is of the kernel's boot, or of the process's arguments.
+    first: Range<u64>,
     /// Code sections.
     text: Vec<(u64, Vec<u8>)>,
 }
@@ -149,11 +152,13 @@ impl Code {
             frames_at: section.map_or(0, |section| section.address()),
             functions: Vec::new(),
             starts: Vec::new(),
+            first: 0..0,
             text: Vec::new(),
         };
         let text = file.sections().filter(|it| it.kind() == SectionKind::Text);
         code.text = text.map(|it| (it.address(), contents(&it))).collect();
         code.functions = code.index();
+        code.first = first_function(&file);
         if arch == Arch::Aarch64 {
             let symbols = file.symbols().chain(file.dynamic_symbols());
             let functions = symbols.filter(|symbol| symbol.kind() == SymbolKind::Text);
@@ -221,6 +226,11 @@ impl Code {
         })
     }
 
+    /// Whether an address is in [`first`](Self::first).
+    fn is_first(&self, address: u64) -> bool {
+        self.first.contains(&address)
+    }
+
     /// Whether the instruction before this one is a call. On x86-64 that is E8, or FF with 2 in
     /// the middle bits of the next byte (Intel SDM, volume 2, CALL).
     fn is_behind_call(&self, address: u64) -> bool {
@@ -240,6 +250,21 @@ impl Code {
     }
 }
 
+/// The addresses of `_start`, which has no size in musl.
+fn first_function(file: &object::File<'_>) -> Range<u64> {
+    let functions = || {
+        file.symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text)
+    };
+    let start = functions().find(|symbol| symbol.name() == Ok("_start"));
+    let Some(start) = start.map(|symbol| symbol.address()) else {
+        return 0..0;
+    };
+    let later = functions().map(|symbol| symbol.address());
+    let end = later.filter(|address| *address > start).min();
+    start..end.unwrap_or(start + 1)
+}
+
 /// Maps addresses to code and its load offset.
 pub trait Modules {
     /// Returns the code at this address, and the offset to subtract.
@@ -257,8 +282,12 @@ pub fn calls(
     let mut calls = vec![registers.ip()];
     while calls.len() < MAX_FRAMES {
         let probe = registers.ip().wrapping_sub(u64::from(calls.len() > 1));
+        let found = modules.find(probe);
+        if found.is_some_and(|(code, moved)| code.is_first(probe.wrapping_sub(moved))) {
+            break;
+        }
         let before = (registers.ip(), registers.sp());
-        let described = modules.find(probe).and_then(|(code, moved)| {
+        let described = found.and_then(|(code, moved)| {
             let function = code.function(probe.wrapping_sub(moved))?;
             Some(described(
                 code,
@@ -475,6 +504,7 @@ mod tests {
             frames_at: 0x8000,
             functions: vec![Function { range, at }],
             starts: Vec::new(),
+            first: 0..0,
             text: vec![(TEXT.start, vec![0xe8; 0x200])],
         }
     }
@@ -535,6 +565,18 @@ mod tests {
         let registers = x86(0, 0x7000, TEXT.start);
         let found = calls(registers, &cfa_by(&[0x77, 16]), &mut memory);
         assert_eq!(found[..2], [TEXT.start, TEXT.start + 0x20]);
+    }
+
+    #[test]
+    fn nothing_calls_the_first_function() {
+        let mut code = cfa_by(&[0x77, 16]);
+        code.first = TEXT.start + 0x18..TEXT.start + 0x20;
+        let mut memory = Words(vec![TEXT.start + 0x20, TEXT.start + 0x40], 0);
+        let found = calls(x86(0, 0x7000, TEXT.start), &code, &mut memory);
+        assert_eq!(found, [TEXT.start, TEXT.start + 0x20]);
+        let this = std::env::current_exe().expect("known");
+        let first = Code::open(&this).expect("an ELF file").first;
+        assert!(first.start > 0 && first.start < first.end);
     }
 
     #[test]
