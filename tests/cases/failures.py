@@ -1,4 +1,5 @@
-"""`SOIL_ON_FAILURE`: machines that start again when their program fails, and what they keep."""
+"""Reports of crashes, in processes and images; `SOIL_ON_FAILURE`: machines that start again when
+their program fails, and what they keep."""
 
 import os
 import re
@@ -7,8 +8,27 @@ import signal
 from cases.boot_disks import boot
 from cases.loaders import boot as boot_by_qemu
 from cases.loaders import made
-from harness.context import MACHINES, clean
+from harness.context import ARCH, MACHINES, SOIL, clean, executable, forms_of
 from harness.runner import test
+
+CRASHING = "tests/programs/soil/crashing.exe"
+# Kinds of crashes, their signals, what the report of a process says, and what that of an image.
+CRASHES = (
+    (
+        "null",
+        signal.SIGSEGV,
+        "SIGSEGV: write at 0x10: a null pointer",
+        "page fault: write at 0x10: ",
+    ),
+    ("stack", signal.SIGSEGV, "a stack overflow", "stack overflow"),
+    ("abort", signal.SIGABRT, *["the program ended itself by SIGABRT"] * 2),
+    ("illegal", signal.SIGILL, "SIGILL: an invalid instruction at 0x", "instruction"),
+    *(
+        (("divide", signal.SIGFPE, "SIGFPE: an invalid operation at 0x", "division"),)
+        if not ARCH
+        else ()
+    ),
+)
 
 PROGRAM = "tests/programs/soil/failing.exe"
 EXCEPTION = 'Fatal error: exception Failure("on purpose")'
@@ -113,3 +133,70 @@ def halts_or_ends(context):
         child = context.soil(PROGRAM, "microvm", "exit", options=options)
         assert child.finish() == 7 and line in child.text, child.text
         assert child.text.count("no failure") == 1, child.text
+
+
+def names_of(report):
+    """The functions of a report's first trace, innermost first."""
+    frames = re.findall(r"^  (?:frame|#\d+) +0x[0-9a-f]+ (?:in \S+: )?(\S+)", report, re.MULTILINE)
+    end = frames.index("_start") + 1 if "_start" in frames else len(frames)
+    return frames[:end]
+
+
+def check_order(report):
+    """C's functions, those of OCaml that called them, and then the runtime's: with nothing of the
+    boot."""
+    names = names_of(report)
+    wanted = ("test_crash", "caml_c_call", "Crashing.provoke", "caml_main", "_start")
+    places = [next((i for i, name in enumerate(names) if name.startswith(n)), None) for n in wanted]
+    assert None not in places and places == sorted(places), (places, report)
+    between = names[places[0] : places[2]]
+    assert not any(name.startswith(("kernel::", "image::", "<kernel")) for name in between), report
+
+
+def on_crash(form):
+    """Registers the test of a form."""
+
+    @test(
+        f"crash-{form}",
+        limit=180,
+        shows="The report of a fault, an abort and a stack overflow names C's and OCaml's functions.",
+    )
+    def crash(context):
+        for kind, number, *reasons in CRASHES:
+            child = context.soil(CRASHING, form, kind)
+            assert child.finish(context.remaining()) == 128 + number, child.text
+            text = clean(child.text)
+            reason = re.escape(reasons[form != "process"])
+            assert re.search(f"soil: crash: .*{reason}", text), text
+            assert "before\n" in text and "survived" not in text, text
+            if kind == "stack":
+                assert any(name.startswith("endless") for name in names_of(text)), text
+            else:
+                check_order(text if form == "process" else text[text.index(" crashed: ") :])
+
+
+for each in forms_of("process", *MACHINES):
+    on_crash(each)
+
+
+@test(limit=120)
+def a_process_ends_by_its_signal(context):
+    """Also without `soil run`, and in a thread of C. OCaml's own handler and the program's go on
+    working; `soil symbolize` adds lines to the report."""
+    program = executable(CRASHING, "process")
+    for kind, number in (*((kind, number) for kind, number, *_ in CRASHES), ("bus", signal.SIGBUS)):
+        child = context.child([program, kind])
+        assert child.finish() == -number, child.text
+        assert child.text.count("soil: crash: ") == 1 and "  build-id " in child.text, child.text
+    child = context.child([program, "thread"])
+    assert child.finish() == -signal.SIGSEGV, child.text
+    report, others = re.split(r"^  thread \d+ \(crashing.exe\)$", child.text, flags=re.MULTILINE)
+    assert "write_to_null" in names_of(report) and "Crashing.provoke" in others, child.text
+    named = context.run(SOIL, "symbolize", program, input=child.text).stdout
+    assert re.search(r"write_to_null at \S*crash.c:\d+", named), named
+    child = context.child([program, "deep"])
+    assert child.finish() == 0 and "caught" in child.text, child.text
+    for kind, number in (("illegal", signal.SIGILL), ("null", signal.SIGSEGV)):
+        child = context.child([program, kind, "handled"])
+        assert child.finish() == number, child.text
+        assert "its own handler" in child.text and "soil: crash" not in child.text, child.text

@@ -104,8 +104,8 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
                 .map(|symbols| symbols.names(*address, number > 0));
             (*address, names.unwrap_or_default())
         });
-        for (number, (address, names)) in in_order_of_calls(named.collect()).iter().enumerate() {
-            frame(out, &format!("#{number:<3}"), *address, names)?;
+        for (number, (address, names)) in named.enumerate() {
+            frame(out, &format!("#{number:<3}"), address, &names)?;
         }
     }
     if crash.traces.iter().any(|trace| trace.frames.len() > 1) {
@@ -116,27 +116,6 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
         )?;
     }
     Ok(())
-}
-
-/// Merges the frames of OCaml's stack, which the image prints after those of C, at the point where
-/// OCaml called C.
-fn in_order_of_calls(mut frames: Vec<(u64, Vec<String>)>) -> Vec<(u64, Vec<String>)> {
-    let position = |wanted: &[&str]| {
-        frames
-            .iter()
-            .position(|(_, names)| names.iter().any(|name| wanted.contains(&name.as_str())))
-    };
-    let (call, bottom) = (
-        position(&["caml_c_call", "caml_c_call_stack_args"]),
-        position(&["_start"]),
-    );
-    if let (Some(call), Some(bottom)) = (call, bottom)
-        && let Some(from_call) = frames.get_mut(call + 1..)
-        && let Some(callers) = bottom.checked_sub(call)
-    {
-        from_call.rotate_left(callers);
-    }
-    frames
 }
 
 fn frame(out: &mut impl Write, number: &str, address: u64, names: &[String]) -> io::Result<()> {
@@ -200,22 +179,29 @@ fn name_lines(
                 unstripped(program, Some(id)).ok_or_else(|| other_build(program, id))?;
             symbols = Symbols::open(&of_report)?;
         }
-        match line
-            .split_once("frame ")
-            .and_then(|(_, rest)| parse_address(rest))
-        {
+        match line.split_once("frame ").and_then(|(_, rest)| own(rest)) {
             Some(address) => {
                 let names = symbols.names(address, !first);
                 frame(out, "frame", address, &names).on(OUTPUT)?;
                 first = false;
             }
             None => {
-                first = true;
+                first = !line.contains("frame 0x");
                 writeln!(out, "{line}").on(OUTPUT)?;
             }
         }
     }
     Ok(())
+}
+
+/// The address in a line of a frame: alone, or before the name that a process has printed. `None`
+/// for that of a shared library (`0x1000 in libc.so.6: abort`).
+fn own(frame: &str) -> Option<u64> {
+    match frame.trim().split_once(' ') {
+        None => parse_address(frame),
+        Some((_, name)) if name.starts_with("in ") => None,
+        Some((address, _)) => parse_address(address),
+    }
 }
 
 /// The build-id that a line of a report says; a log may have put words before it.
@@ -237,7 +223,7 @@ fn other_build(program: &Path, id: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{in_order_of_calls, name_lines, parse, parse_address, print, reported_build};
+    use super::{name_lines, parse, parse_address, print, reported_build};
     use crate::symbols::build_id;
     use proptest::prelude::{any, proptest};
 
@@ -330,35 +316,6 @@ mod tests {
     }
 
     #[test]
-    fn the_stack_of_ocaml_stands_below_the_call_of_c() {
-        let frames = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| (0, vec![(*name).to_owned()]))
-                .collect::<Vec<_>>()
-        };
-        let found = [
-            "stub",
-            "caml_c_call",
-            "caml_main",
-            "_start",
-            "Main.f",
-            "caml_start_program",
-        ];
-        let ordered = [
-            "stub",
-            "caml_c_call",
-            "Main.f",
-            "caml_start_program",
-            "caml_main",
-            "_start",
-        ];
-        assert_eq!(in_order_of_calls(frames(&found)), frames(&ordered));
-        let other = ["_start", "caml_c_call", "x"];
-        assert_eq!(in_order_of_calls(frames(&other)), frames(&other));
-    }
-
-    #[test]
     fn the_report_of_another_build_is_refused() {
         let this = std::env::current_exe().expect("known");
         let named = |input: &str| {
@@ -382,6 +339,13 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
+        // Of a process, which has printed names.
+        let text = named("  frame 0x1 f\n  frame 0x2 in libc.so.6: abort\n").expect("read");
+        assert!(
+            text.contains("frame 0x0000000001 ") && !text.contains(" f\n"),
+            "{text}"
+        );
+        assert!(text.contains("  frame 0x2 in libc.so.6: abort\n"), "{text}");
         // The second of two reports.
         let error = named(&(report(&own) + &report(&other))).expect_err("of another build");
         assert!(error.to_string().contains(&other), "{error}");

@@ -43,6 +43,7 @@
 extern crate alloc;
 
 mod console;
+mod crash;
 mod descriptors;
 mod devices;
 mod disk;

@@ -137,13 +137,43 @@ pub fn take_if_unused(signal: i32, handler: extern "C" fn(i32)) -> bool {
     }
 }
 
-/// Action of a signal: a handler's address, `SIG_DFL` or `SIG_IGN`.
-fn action(signal: i32) -> libc::sighandler_t {
+/// Action of a signal.
+pub fn whole_action(signal: i32) -> libc::sigaction {
     // SAFETY: queries the action, which is written to a variable of this function.
     unsafe {
         let mut old: libc::sigaction = core::mem::zeroed();
         libc::sigaction(signal, core::ptr::null(), &mut old);
-        old.sa_sigaction
+        old
+    }
+}
+
+/// Action of a signal: a handler's address, `SIG_DFL` or `SIG_IGN`.
+fn action(signal: i32) -> libc::sighandler_t {
+    whole_action(signal).sa_sigaction
+}
+
+/// Installs a handler that takes `siginfo_t` and the context, on the stack for handlers, with all
+/// signals blocked.
+pub fn take_with_details(signal: i32, handler: usize) {
+    // SAFETY: sets the action with valid arguments; the handler is async-signal-safe.
+    unsafe {
+        let mut new: libc::sigaction = core::mem::zeroed();
+        new.sa_sigaction = handler;
+        new.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigfillset(&mut new.sa_mask);
+        libc::sigaction(signal, &new, core::ptr::null_mut());
+    }
+}
+
+/// Sets an action that was in force before, or the default one.
+pub fn set(signal: i32, action: libc::sighandler_t, flags: i32) {
+    // SAFETY: sets the action with valid arguments.
+    unsafe {
+        let mut new: libc::sigaction = core::mem::zeroed();
+        new.sa_sigaction = action;
+        new.sa_flags = flags;
+        libc::sigemptyset(&mut new.sa_mask);
+        libc::sigaction(signal, &new, core::ptr::null_mut());
     }
 }
 

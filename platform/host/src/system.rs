@@ -1,7 +1,7 @@
 //! Time, memory, random numbers and the process itself.
 
 use crate::thread::{self, Permanent};
-use crate::{Host, check, signals, sleep};
+use crate::{Host, check, crash, signals, sleep};
 use alloc::ffi::CString;
 use alloc::string::{String, ToString};
 use core::ffi::CStr;
@@ -150,6 +150,9 @@ impl System for Host {
 
     fn start() {
         signals::install();
+        if !sim::is_simulated() {
+            crash::install();
+        }
         sleep::count_forks();
         thread::mark_permanent(Permanent::Main);
     }
@@ -223,6 +226,7 @@ impl System for Host {
 
 impl Simulation for Host {
     fn attach(fd: i32) -> Result<(), Failure> {
+        crash::remove();
         sim::attach(fd)
     }
 

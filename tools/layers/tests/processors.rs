@@ -3,7 +3,7 @@
 use layers::check_places;
 
 /// See [`check_places`].
-const PLACES: [(&str, &str); 13] = [
+const PLACES: [(&str, &str); 14] = [
     ("kernel/src/arch", "the border: processors"),
     ("kernel/src/board", "the border: machines"),
     ("kernel/Cargo.toml", "a crate of x86-64's registers"),
@@ -13,6 +13,10 @@ const PLACES: [(&str, &str); 13] = [
         "accesses of registers, which KVM emulates on arm64 in plain forms only",
     ),
     ("reactor/src/fiber.rs", "the switch of stacks"),
+    (
+        "platform/host/src/crash/machine.rs",
+        "registers in a signal's context, the switch to the report's stack",
+    ),
     ("platform/sim", "traps of a processor's system calls"),
     (
         "resources/src/tls.rs",
