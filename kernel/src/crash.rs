@@ -47,6 +47,8 @@ unsafe extern "C" {
 
 struct Report {
     on_control: bool,
+    /// The frame printed last, of this thread.
+    last: Option<u64>,
 }
 
 impl Report {
@@ -58,7 +60,10 @@ impl Report {
         cell::ignore_order();
         console::leave_port();
         let on_control = console::write_control(b"SOIL-CRASH-BEGIN\n");
-        let mut report = Self { on_control };
+        let mut report = Self {
+            on_control,
+            last: None,
+        };
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
@@ -111,37 +116,31 @@ impl Report {
     }
 
     fn trace(&mut self, instruction: Option<u64>, stack: u64) {
+        self.last = instruction;
         if let Some(address) = instruction {
             self.both(format_args!("frame {address:#x}"), true);
         }
-        let mut other_stack = None;
-        self.scan(stack, &mut other_stack);
-        if let Some(stack) = other_stack {
-            // C code was called from a stack in the heap of the language runtime.
-            self.scan(stack, &mut Some(0));
-        }
+        self.scan(stack, true);
     }
 
-    /// Prints the return addresses on the stack from `stack` on. The first word that points into
-    /// another stack, at the return address of the call of C, becomes `other` if that is empty.
-    fn scan(&mut self, stack: u64, other: &mut Option<u64>) {
+    /// Prints the return addresses on the stack from `stack` on. With `calls_c`, OCaml may have
+    /// called C on this stack: the frames of OCaml's stack come where it has.
+    fn scan(&mut self, stack: u64, mut calls_c: bool) {
         let mut frames = 0;
         let first = first_readable(stack & !7);
         for address in (first..first.saturating_add(MAX_WORDS * 8)).step_by(8) {
             let Some(word) = load(address) else { break };
             if is_return_address(word) {
-                self.both(format_args!("frame {word:#x}"), true);
-                frames += 1;
+                if self.last.replace(word) != Some(word) {
+                    self.both(format_args!("frame {word:#x}"), true);
+                    frames += 1;
+                }
                 if frames == MAX_FRAMES {
                     break;
                 }
-            } else if other.is_none()
-                && word % 8 == 0
-                && PROGRAM.contains(&word)
-                && word.abs_diff(address) > memory::STACK_SIZE
-                && load(word + RETURN_AT).is_some_and(is_return_address)
-            {
-                *other = Some(word);
+            } else if calls_c && let Some(other) = other_stack(address) {
+                calls_c = false;
+                self.scan(other, false);
             }
         }
     }
@@ -213,6 +212,20 @@ fn first_readable(stack: u64) -> u64 {
             .unwrap_or(stack),
         false => stack,
     }
+}
+
+/// OCaml's stack pointer, if OCaml has noted at `address` where it called C on this stack: its stack
+/// and the stack pointer (`struct c_stack_link` of its runtime). The stack (`struct stack_info`) has
+/// the address of its end as the third word.
+fn other_stack(address: u64) -> Option<u64> {
+    let (stack, pointer) = (load(address)?, load(address + 8)?);
+    if stack % 8 != 0 || pointer % 8 != 0 || !PROGRAM.contains(&stack) {
+        return None;
+    }
+    let end = load(stack + 16)?;
+    let is_within = PROGRAM.contains(&end) && (stack..end).contains(&pointer);
+    let calls = is_within && load(pointer + RETURN_AT).is_some_and(is_return_address);
+    calls.then_some(pointer)
 }
 
 fn load(address: u64) -> Option<u64> {
