@@ -194,6 +194,28 @@ let unlogged () =
   contains text "] http 127.0.0.1:";
   contains text " GET /fails: exception Failure(\"a mistake\")"
 
+(* Two refusals, and one line. *)
+let refused () =
+  let limit = Soil.Budget.limit () in
+  let refuse () =
+    match Soil.Budget.hold (limit + 1) with
+    | () -> Alcotest.fail "held"
+    | exception e when Soil.Budget.is_refusal e -> ()
+  in
+  let text =
+    captured (fun () ->
+        Soil.run @@ fun () ->
+        let peer = Soil.Budget.create () in
+        Soil.Budget.run peer (fun () ->
+            refuse ();
+            refuse ());
+        Soil.Budget.release peer)
+  in
+  int text 1 (List.length (lines text));
+  contains text
+    (Printf.sprintf "warning: memory for peers: no room for %d bytes: peers hold 0 of %d"
+       (limit + 1) limit)
+
 let until what is =
   let rec go n =
     if not (is ()) then
@@ -265,6 +287,7 @@ let () =
       ( "reports",
         [
           case "an exhausted memory has its sizes" exhausted;
+          case "a refusal of the budget is a warning, once" refused;
           case "without a reporter the report has the identifier" unlogged;
         ] );
       ( "levels",
