@@ -17,10 +17,21 @@ static int __attribute__((noinline)) endless(volatile int *depth)
   return endless(mine) + mine[0];
 }
 
-static void *write_to_null(void *zero)
+static void *__attribute__((noinline)) write_to_null(void *zero)
 {
   ((volatile int *)zero)[4] = 1;
   return zero;
+}
+
+/* As soon as the first thread sleeps. */
+static void *write_beside(void *zero)
+{
+  for (char state = 0; state != 'S';) {
+    FILE *file = fopen("/proc/self/stat", "r");
+    if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1) abort();
+    fclose(file);
+  }
+  return write_to_null(zero);
 }
 
 static void handle(int signal)
@@ -39,7 +50,7 @@ value test_crash(value kind)
   else if (!strcmp(name, "abort")) abort();
   else if (!strcmp(name, "thread")) {
     pthread_t thread;
-    pthread_create(&thread, NULL, write_to_null, NULL);
+    pthread_create(&thread, NULL, write_beside, NULL);
     pthread_join(thread, NULL);
   } else if (!strcmp(name, "bus")) {
     FILE *empty = tmpfile();
