@@ -243,18 +243,18 @@ impl Simulation for Host {
     }
 }
 
-/// What Linux can still give this process. When that is little, it first gets back what the C
-/// library's heap has free, at most once a second.
+/// What Linux can still give this process. When that is less than half of its memory, it first gets
+/// back what the C library's heap has free: at most once a second, and every ten seconds where that
+/// was little.
 fn free_memory() -> u64 {
     static NEXT_TRIM: AtomicU64 = AtomicU64::new(0);
     const SECOND: u64 = 1_000_000_000;
+    let total = Host::total_memory();
     let free = limit::free();
-    if free >= Host::total_memory() / 4 {
-        return free;
-    }
     let now = clock(libc::CLOCK_MONOTONIC);
     let next = NEXT_TRIM.load(Ordering::Relaxed);
-    let is_due = now >= next
+    let is_due = free < total / 2
+        && now >= next
         && NEXT_TRIM
             .compare_exchange(next, now + SECOND, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
@@ -263,7 +263,11 @@ fn free_memory() -> u64 {
     }
     // SAFETY: gives back pages that no allocation uses.
     unsafe { libc::malloc_trim(0) };
-    limit::free()
+    let after = limit::free();
+    if after < free.saturating_add(total / 16) {
+        NEXT_TRIM.store(now + 10 * SECOND, Ordering::Relaxed);
+    }
+    after
 }
 
 /// Pages of memory that the process occupies (the second number of `/proc/self/statm`, proc(5)).
