@@ -101,7 +101,7 @@ let exhausted_sink () =
 let syslog () =
   let message ?(max_length = 480) ?(text = "text") ?(source = "") ?(level = Logs.Error) ns =
     Soil_logs.Syslog.message ~facility:16 ~hostname:"" ~app_name:"a b" ~max_length
-      { Soil_logs.Sink.time = ns; level; source; text }
+      { Soil_logs.Sink.time = ns; level; source; tags = []; text }
   in
   let second = 1_000_000_000 in
   List.iter
