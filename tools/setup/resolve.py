@@ -33,6 +33,11 @@ def run_set():
     return re.search(r'^findlib_run="(.*)"$', text, re.MULTILINE)[1].split()
 
 
+def is_installed(package):
+    words = ["ocamlfind", "query", package]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
 def metadata(packages):
     """(package, META file) of the packages, and of those that their libraries require."""
     known = [line.split()[0] for line in output("ocamlfind", "list").splitlines()]
@@ -122,6 +127,9 @@ def faults(work):
         if error := refusal(alone, build, *programs):
             yield folder, error, "use libraries of the set `run` only (tools/setup/packages.sh)"
     for folder, programs, packages in examples():
+        if absent := [package for package in packages if not is_installed(package)]:
+            print(f"left out: {folder}: not installed here: {', '.join(absent)}")
+            continue
         if error := refusal(beside(*packages) if packages else alone, build, *programs):
             page = f"{folder}/README.md"
             yield folder, error, f"name its packages in {page} (Debian: libNAME-ocaml-dev)"
