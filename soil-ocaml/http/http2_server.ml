@@ -14,6 +14,7 @@ type t = {
   failed : conn -> exn -> Printexc.raw_backtrace -> unit;
   served : (int, conn) Hashtbl.t; (* The streams that are answered, by number. *)
   mutable handlers : int; (* Tasks of streams. *)
+  mutable waiting : int; (* Of these, those that wait for memory. *)
   mutable idle_since : float;
   mutable second : float; (* When the count of new streams began. *)
   mutable opened_before : int;
@@ -119,11 +120,17 @@ let answer_or_cut t s conn answer =
 (* What a stream and its task take beside their head, by measurement. *)
 let stream_bytes = 3072
 
-(* [answer conn] for the stream [s], in a task of its own. *)
-let serve t s request ~size answer =
+(* Streams of a connection that wait for memory, beyond which they are refused: the task that waits
+   takes memory itself. *)
+let max_waiting = 4
+
+let await_memory t budget n =
+  Soil.Private.finally (fun () -> t.waiting <- t.waiting - 1) (fun () -> Budget.grow budget n)
+
+(* [answer conn] for the stream [s], in a task of its own, which counts before it is there. *)
+let start t s budget request ~size ~is_counted answer =
   let id = C.id s.Link.stream in
   let run () =
-    let budget = Budget.create () in
     let conn = conn_of t s budget request in
     Hashtbl.replace t.served id conn;
     s.on_reset <-
@@ -133,7 +140,6 @@ let serve t s request ~size answer =
     let finish () =
       Hashtbl.remove t.served id;
       t.handlers <- t.handlers - 1;
-      Budget.release budget;
       Link.release s;
       if C.streams t.link.conn = 0 then t.idle_since <- Soil.Clock.monotonic ();
       if t.connection.server.is_draining () then announce_end t;
@@ -141,14 +147,27 @@ let serve t s request ~size answer =
     in
     let answer () =
       (* The handler of a stream that was reset meanwhile doesn't begin (CVE-2023-44487). *)
-      if not (Link.is_reset s) then Budget.grow conn.budget (size + stream_bytes);
+      if not is_counted then
+        await_memory t budget (if Link.is_reset s then 0 else size + stream_bytes);
+      (* Others may have used up the memory since: what the handler makes nobody knows before. *)
+      if not (Link.is_reset s) then Budget.grow budget 0;
       if Link.is_reset s then Soil_backtrace.raise Response.Cut;
       answer conn
     in
     Soil.Private.finally finish (fun () -> answer_or_cut t s conn answer)
   in
   t.handlers <- t.handlers + 1;
-  ignore (T.spawn t.scope run)
+  if not is_counted then t.waiting <- t.waiting + 1;
+  T.on_end (T.spawn t.scope run) (fun () -> Budget.release budget)
+
+let serve t s request ~size answer =
+  let budget = Budget.create () in
+  let is_counted = Budget.grow_now budget (size + stream_bytes) in
+  if is_counted || t.waiting < max_waiting then start t s budget request ~size ~is_counted answer
+  else (
+    Budget.release budget;
+    C.refuse t.link.conn s.stream F.Refused_stream;
+    Link.release s)
 
 let refuse t s status =
   serve t s None ~size:0 (fun conn ->
@@ -245,6 +264,7 @@ let run connection handler ~failed =
       failed;
       served = Hashtbl.create 8;
       handlers = 0;
+      waiting = 0;
       idle_since = now;
       second = now;
       opened_before = 0;

@@ -90,7 +90,8 @@ val current : unit -> t option
 
 val grow : ?patience:float -> ?wanted:(unit -> bool) -> t -> int -> unit
 (** [grow t n] counts [n] more bytes, and waits for room as {!hold} does, for [patience] seconds at
-    most (default: 2) and as long as [wanted ()] is [true] (default: always). *)
+    most (default: 2) and as long as [wanted ()] is [true] (default: always). [grow t 0] waits where
+    more is counted than there is. *)
 
 val count : t -> int -> unit
 (** [count t n] is [grow t n] for [n] bytes that are in memory already: they count while it waits,
@@ -99,6 +100,10 @@ val count : t -> int -> unit
 val note : t -> int -> unit
 (** [note t n] is {!count}[ t n] without waiting for room: for few bytes, that come while a task
     reads for others. *)
+
+val grow_now : t -> int -> bool
+(** [grow_now t n] counts [n] more bytes if there is room for them, and is [true] if so. It doesn't
+    wait, and closes nobody. *)
 
 val grow_if_spare : t -> int -> bool
 (** [grow_if_spare t n] counts [n] more bytes if no more than half of the budget is used then, and

@@ -306,12 +306,28 @@ let unread_bodies () =
   bool "no error" true (String.ends_with ~suffix:"HEADERS 401, DATA 401, GOAWAY 0" frames);
   int "the last body" 32768 !got
 
+(* Streams count before their tasks are there. Of those without room four wait, at most. *)
+let crowded () =
+  with_budget ((Soil.Budget.statistics ()).held + 60_000) @@ fun () ->
+  let streams = List.init 40 (fun i -> (2 * i) + 1) in
+  let gets = String.concat "" (List.map (fun stream -> get stream "/") streams) in
+  let handler _ =
+    Soil.Clock.sleep 0.2;
+    Server.string "ok"
+  in
+  let shown, _ = talk ~limits handler [ (0., preface ^ settings); (0., gets) ] in
+  let frames = List.map String.trim (String.split_on_char ',' shown) in
+  let is_refused s = String.starts_with ~prefix:"RST" s && String.ends_with ~suffix:" 7" s in
+  bool "the rest is refused" true (List.length (List.filter is_refused frames) > 4);
+  int "streams" 0 (Soil.Budget.statistics ()).peers
+
 let tests =
   [
     in_virtual_time "bodies that nobody reads" unread_bodies;
     in_virtual_time "large heads" large_heads;
     in_virtual_time "large heads in a row" large_heads_in_a_row;
     in_virtual_time "bodies with padding" padded_bodies;
+    in_virtual_time "streams without memory" crowded;
     in_virtual_time "slow clients" slow_clients;
     in_virtual_time "slow bodies" slow_bodies;
     in_virtual_time "slow readers" slow_readers;

@@ -312,7 +312,7 @@ let default_patience = 2.
 let always () = true
 
 let grow ?(patience = default_patience) ?(wanted = always) t n =
-  if n > 0 && t.state <> Over then
+  if n >= 0 && t.state <> Over then
     if has_room n then add t n else wait_for_room t n ~patience ~wanted
 
 let shrink t n =
@@ -332,6 +332,11 @@ let count t n =
         (fun () -> wait_for_room ~taken:true t n ~patience:default_patience ~wanted:always))
 
 let note t n = if n > 0 && t.state <> Over then add t n
+
+let grow_now t n =
+  let has_room = t.state <> Over && has_room n in
+  if has_room then add t n;
+  has_room
 
 let grow_if_spare t n =
   let is_spare = t.state <> Over && !held + n <= limit () / 2 && fits n n in
