@@ -273,13 +273,14 @@ MORE = (64 << 10, 64 << 10, 8, 1 << 20, 1 << 20)
 FIN_WAIT_2 = 60
 
 
-def returned(tap, megabytes, before, kept=3 / 8):
-    """The memory of an attack returns, but for a part of the machine's that heaps may keep."""
+def returned(tap, megabytes, before, kept=3 / 8, heap=MORE[3]):
+    """The memory of an attack returns, but for a part of the machine's that heaps may keep, and
+    `heap` bytes of OCaml's own."""
     until = time.monotonic() + PATIENCE + FIN_WAIT_2
     while True:
         now = in_use(tap)
         more = [after - earlier for after, earlier in zip(now, before, strict=True)]
-        most = [*MORE[:4], MORE[4] + int((megabytes << 20) * kept)]
+        most = [*MORE[:3], heap, MORE[4] + int((megabytes << 20) * kept)]
         if all(amount <= limit for amount, limit in zip(more, most, strict=True)):
             return
         assert time.monotonic() < until, f"before {before}, after {now}"

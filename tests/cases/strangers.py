@@ -105,7 +105,7 @@ def one_way(tap, form, way, megabytes, number, before):
     tries.append(timed(f"{way}: after", honest, tap)[0])
     # A process gives memory back once it has more than half of its limit.
     kept = 1 / 2 if form == SOCKETS else 3 / 8
-    timed(f"{way}: returned", returned, tap, megabytes, before, kept)
+    timed(f"{way}: returned", returned, tap, megabytes, before, kept, 2 << 20)
     return max(tries)
 
 
