@@ -57,6 +57,8 @@ pub extern "C" fn start(argument: u64) -> ! {
             name={name},file=FILE"
         )),
     };
+    // `soil run` says at which step a boot without output is.
+    console::write_control(b"SOIL-START\n");
     hooks::run();
     let stack = stack::set_up(environment::command_line().unwrap_or(line));
     memory::release_low(&loader);

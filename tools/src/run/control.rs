@@ -1,5 +1,5 @@
 //! Parses the machine's control channel: lines on isa-debugcon for the exit status, the crash
-//! report, the request for input, and the readiness of the power button.
+//! report, the request for input, the start of the kernel, and the readiness of the power button.
 //!
 //! The program can write there too, so the parser trusts nothing beyond the syntax and bounds the
 //! stored data.
@@ -14,6 +14,8 @@ const MAX_REPORT: usize = 1024;
 pub struct Control {
     line: Vec<u8>,
     in_report: bool,
+    /// Whether the kernel has started: it has sent a line.
+    pub has_started: bool,
     /// Whether the machine accepts input.
     pub takes_input: bool,
     /// How often the power button began to work, once in each start of the machine: q35 loses
@@ -41,6 +43,7 @@ impl Control {
     }
 
     fn take_line(&mut self, line: &str) {
+        self.has_started |= line.starts_with("SOIL-");
         match line {
             "SOIL-CRASH-BEGIN" => {
                 // Keeps the last report: a fault during a report starts another.
@@ -109,6 +112,15 @@ mod tests {
         assert!(control.takes_input && control.buttons == 0);
         control.feed(b"SOIL-BUTTON\n");
         assert_eq!(control.buttons, 1);
+    }
+
+    #[test]
+    fn a_line_of_the_kernel_shows_that_it_has_started() {
+        let mut control = Control::default();
+        control.feed(b"noise\nSOIL-STAR");
+        assert!(!control.has_started);
+        control.feed(b"T\n");
+        assert!(control.has_started && control.exit.is_none());
     }
 
     #[test]

@@ -38,6 +38,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// The same for a VMM that ended by itself before the program's status arrived: the output may
 /// contain it.
 const LONG_DRAIN: Duration = Duration::from_secs(10);
+/// Time for a machine to give a sign of life, after which a line says at which step it is.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// The events that the supervising thread receives.
 pub enum Event {
     /// `soil run` received a signal.
@@ -102,6 +105,11 @@ pub trait Monitor {
 
     /// Ends a VMM whose machine is paused at its end.
     fn quit(&self) {}
+
+    /// Whether the VMM has made its machine, as far as it says.
+    fn is_ready(&self) -> bool {
+        true
+    }
 
     /// A line of the VMM's error output without its prefix; `None` for one that says nothing about
     /// an error.
@@ -230,8 +238,11 @@ pub fn run<M: Monitor>(
         is_pictured,
         events,
     )?;
-    let end = run.timeout.map(|after| Instant::now() + after);
-    let ended = machine.supervise(&inbox, run.timeout.zip(end));
+    let now = Instant::now();
+    let end = run.timeout.map(|after| now + after);
+    // A debugger holds its machine for as long as it likes.
+    let silence = run.gdb.is_none().then_some(now + SILENCE);
+    let ended = machine.supervise(&inbox, run.timeout.zip(end), silence);
     machine.key.end();
     // The rest may block on the reader of our output; Ctrl-C has its default action there.
     drop(stop);
@@ -344,18 +355,40 @@ impl<M: Monitor> Machine<M> {
         Stage::Leaves(now + LINGER)
     }
 
+    /// Prints at which step a machine is that has given no sign of life. One whose kernel has
+    /// started is a program that prints nothing.
+    fn note_silence(&self) {
+        let is_heard = self.console.with(|console| console.spoke)
+            || self.control.with(|control| control.has_started);
+        if is_heard {
+            return;
+        }
+        let step = match self.monitor.is_ready() {
+            true => "runs its machine, which has printed no first line",
+            false => "has started, and hasn't made its machine",
+        };
+        let (name, seconds) = (M::NAME, SILENCE.as_secs());
+        say_soon(&format!(
+            "{name} {step} after {seconds} s: is the host busy? If not, try --accel tcg, another \
+             --machine or more --mem; --gdb shows where it is"
+        ));
+    }
+
     /// Waits until the machine has ended and its output is forwarded. Requests a stop or kills the
-    /// machine on signals and time-outs. Returns the reason if `soil run` ended it.
+    /// machine on signals and time-outs. Returns the reason if `soil run` ended it. At the time
+    /// `silence` it calls [`Machine::note_silence`].
     fn supervise(
         &mut self,
         inbox: &Receiver<Event>,
         timeout: Option<(Duration, Instant)>,
+        mut silence: Option<Instant>,
     ) -> Option<Ended> {
         let mut stage = Stage::Runs;
         let mut has_button = false;
         loop {
             let timeout = timeout.filter(|_| !matches!(stage, Stage::Over(..)));
-            let limit = timeout.map(|(_, at)| at).into_iter().chain(stage.end());
+            let limit = timeout.map(|(_, at)| at).into_iter();
+            let limit = limit.chain(stage.end()).chain(silence);
             let event = match limit.min() {
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -394,6 +427,14 @@ impl<M: Monitor> Machine<M> {
                 }
                 (Ok(Event::Signal(_)), Stage::Over(_, why)) => return Some(why),
                 (Ok(Event::Signal(signal)), _) => self.kill(Ended::Killed(signal)),
+                (Err(RecvTimeoutError::Timeout), stage)
+                    if silence.take_if(|at| *at <= now).is_some() =>
+                {
+                    if let Stage::Runs = stage {
+                        self.note_silence();
+                    }
+                    stage
+                }
                 (Err(RecvTimeoutError::Timeout), Stage::Over(_, why)) => return Some(why),
                 (Err(RecvTimeoutError::Timeout), stage) => match (timeout, stage) {
                     (Some((after, at)), _) if at <= now => self.kill(Ended::TimedOut(after)),

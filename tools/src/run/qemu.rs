@@ -22,8 +22,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time for QEMU to write a picture; only a hanging QEMU takes so long.
@@ -130,6 +131,8 @@ struct Qmp {
     monitor: File,
     /// The reason of the last SHUTDOWN event.
     reason: Gathered<Option<String>>,
+    /// QEMU has created all devices.
+    is_ready: Arc<AtomicBool>,
     /// The answers to requests for a picture; errors as text.
     dumped: Receiver<Result<(), String>>,
     observed: Option<Observed>,
@@ -145,8 +148,15 @@ impl Qmp {
     ) -> Result<Self, Failure> {
         let replies = monitor.try_clone().on("QEMU's monitor")?;
         let (dumps, dumped) = channel();
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let ready = Arc::clone(&is_ready);
+        let on_ready = move || {
+            ready.store(true, Ordering::Relaxed);
+            on_ready();
+        };
         let qmp = Self {
             monitor,
+            is_ready,
             reason: Gathered::by(move |state| {
                 read_monitor(replies, state, &dumps, &events, &disks, on_ready)
             }),
@@ -191,6 +201,10 @@ impl Monitor for Qmp {
 
     fn quit(&self) {
         self.ask("quit");
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
     }
 
     fn complaint(line: &str) -> Option<&str> {

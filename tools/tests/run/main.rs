@@ -9,7 +9,7 @@ mod terminal;
 
 use machine::{Machine, Ran, signal, write_script};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -187,6 +187,47 @@ fn signalled(script: &str, times: usize) -> Option<i32> {
         signal(&child, "TERM");
     }
     child.wait().expect("waited for").code()
+}
+
+/// A machine without a sign of life has a line that says at which step it is; a program that prints
+/// nothing has none. That one starts first: its line would have come before those of the others.
+#[test]
+fn a_silent_boot_says_at_which_step_it_is() {
+    let waits = "while read -r line <&9; do :; done\n";
+    let quiet = Machine::new(&format!("echo SOIL-START >&8\n{waits}"));
+    let unmade = Machine::new(waits);
+    // The answer to the first command: all devices exist.
+    let made = Machine::new(&format!(
+        "read -r line <&9\necho '{{\"return\":{{}}}}' >&9\n{waits}"
+    ));
+    let all = [&quiet, &unmade, &made];
+    let mut all = all.map(|machine| machine.command(&[]).spawn().expect("soil starts"));
+    let mut errors: Vec<_> = all
+        .iter_mut()
+        .map(|child| BufReader::new(child.stderr.take().expect("piped")))
+        .collect();
+    for (place, step) in [
+        (
+            1,
+            "QEMU has started, and hasn't made its machine after 10 s: ",
+        ),
+        (
+            2,
+            "QEMU runs its machine, which has printed no first line after 10 s: ",
+        ),
+    ] {
+        let mut line = String::new();
+        errors[place].read_line(&mut line).expect("readable");
+        assert!(line.contains(step) && line.contains("--gdb"), "{line}");
+    }
+    for child in &mut all {
+        signal(child, "TERM");
+        signal(child, "QUIT");
+        child.wait().expect("waited for");
+    }
+    let mut rest = String::new();
+    errors[0].read_to_string(&mut rest).expect("readable");
+    assert!(!rest.contains("10 s"), "{rest}");
 }
 
 #[test]
