@@ -172,6 +172,18 @@ pub struct TimeOfDay {
     pub is_exact: bool,
 }
 
+impl TimeOfDay {
+    /// The time by a clock that shows whole seconds, `shown` in nanoseconds: the middle of the
+    /// second in progress, so that the error is half a second at most. `lag` is the mean of another
+    /// error, by which the clock itself is late.
+    pub fn of_seconds(shown: u64, lag: u64) -> Self {
+        Self {
+            ns: shown.saturating_add(NS / 2 + lag),
+            is_exact: false,
+        }
+    }
+}
+
 /// Why the counters of several processors may be taken for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agreement {
@@ -199,7 +211,7 @@ pub fn ticks(ns: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{NS, Page, Rate};
+    use super::{NS, Page, Rate, TimeOfDay};
     use core::cell::Cell;
     use core::sync::atomic::Ordering;
 
@@ -215,6 +227,22 @@ mod tests {
             (page.read(|| 5), page.read(|| 1005), page.read(|| 0)),
             (7, 1_000_007, 7)
         );
+    }
+
+    /// Whenever it is read, a clock of whole seconds is wrong by half a second at most; one that
+    /// began up to a second late, by a whole one.
+    #[test]
+    fn a_clock_of_whole_seconds_is_in_the_middle_of_one() {
+        for part in 0..10 {
+            let real = 1_795_000_000 * NS + part * (NS / 10);
+            let read = TimeOfDay::of_seconds(real / NS * NS, 0);
+            assert!(read.ns.abs_diff(real) <= NS / 2 && !read.is_exact, "{part}");
+            for late in 0..10 {
+                let shown = (real - late * (NS / 10)) / NS * NS;
+                let read = TimeOfDay::of_seconds(shown, NS / 2);
+                assert!(read.ns.abs_diff(real) <= NS, "{part} {late}");
+            }
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn find_wall_base() -> u64 {
     base
 }
 
-/// The time of day by the machine's own clock, in nanoseconds since 1970, with a resolution of a
+/// The time of day by the machine's own clock, in nanoseconds since 1970, with an error of up to a
 /// second; `None` if it has none. Expensive: many accesses to ports.
 pub fn machine_wall_ns() -> Option<u64> {
     without_interrupts(|| wall::Machine::shown(&Clocks)).map(|shown| shown.ns)

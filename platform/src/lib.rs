@@ -50,8 +50,8 @@ pub trait Clock {
     /// is not changed, only the program's view of it.
     fn adjust_wall(offset_ns: i64);
 
-    /// The time of day by the machine's own clock, in nanoseconds since 1970, with a resolution of
-    /// a second; `None` if it has none.
+    /// The time of day by the machine's own clock, in nanoseconds since 1970, with an error of
+    /// up to a second; `None` if it has none.
     fn machine_wall_ns() -> Option<u64> {
         None
     }

@@ -10,7 +10,20 @@ external monotonic_ns : unit -> (int[@untagged])
 (** [monotonic_ns ()] is {!monotonic} in nanoseconds. *)
 
 val now : unit -> float
-(** [now ()] is the time of day in seconds since 1970-01-01 00:00 UTC, like [Unix.gettimeofday]. *)
+(** [now ()] is the time of day in seconds since 1970-01-01 00:00 UTC, like [Unix.gettimeofday].
+
+    In a process it is the host's. In an image its error depends on the machine:
+
+    - Under KVM on a PC, and with a VMClock that has the time, it follows the host's to less than a
+      millisecond.
+    - A real-time clock shows whole seconds, of which [now] takes the middle: the error is half a
+      second at most. QEMU's own on a PC, which counts where there is no KVM, begins at the second
+      in which QEMU was started, so that the error is up to a second.
+    - With [SOIL_NTP] it is set once the network is up, with the error of that server and half of
+      the network's delay. It may step then, in both directions.
+    - Without any of these it begins in 1970.
+
+    Measure durations with {!monotonic}. *)
 
 val now_ns : unit -> int
 (** [now_ns ()] is {!now} in nanoseconds. *)

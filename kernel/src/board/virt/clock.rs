@@ -72,11 +72,7 @@ pub fn compare() {}
 /// The time of day by the real-time clock, or by Soil's loader, which read firmware's at boot, both
 /// with a resolution of a second; `None` if there is neither. With interrupts disabled.
 pub fn time_of_day() -> Option<TimeOfDay> {
-    let ns = wall_ns()?;
-    Some(TimeOfDay {
-        ns,
-        is_exact: false,
-    })
+    Some(TimeOfDay::of_seconds(wall_ns()?, 0))
 }
 
 fn wall_ns() -> Option<u64> {
