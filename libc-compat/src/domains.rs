@@ -6,7 +6,15 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use kernel::processors;
+use kernel::{console, processors};
+
+/// Domains for which there is room in a program with `Runtime_events`, even on one processor: their
+/// rings take 4 MiB.
+const MIN_ROOM: usize = 8;
+
+/// Domains that the runtime has room for, where [`__wrap_caml_parse_ocamlrunparam`] has chosen it;
+/// else 0.
+static ROOM: AtomicUsize = AtomicUsize::new(0);
 
 const PARAMETERS: [&CStr; 2] = [c"OCAMLRUNPARAM", c"CAMLRUNPARAM"];
 
@@ -21,15 +29,24 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_domain_spawn(function: usize, result: usize) -> usize {
     // SAFETY: the runtime runs, and changes the number atomically.
-    processors::expect_domains(unsafe { caml_num_domains_running.load(Ordering::Relaxed) } + 1);
+    let domains = unsafe { caml_num_domains_running.load(Ordering::Relaxed) } + 1;
+    processors::expect_domains(domains);
+    let room = ROOM.load(Ordering::Relaxed);
+    if room != 0 && domains > room {
+        // The exception only says that the runtime failed to allocate one.
+        console::line(format_args!(
+            "Domain.spawn fails: a program with Runtime_events has room for {room} domains on this \
+             machine: give more processors (soil run --cpus), or OCAMLRUNPARAM=d={domains}"
+        ));
+    }
     // SAFETY: the arguments are those of the call.
     unsafe { __real_caml_domain_spawn(function, result) }
 }
 
 /// Replaces `caml_parse_ocamlrunparam`, the runtime's first call, in programs with
-/// `Runtime_events`: the maximum number of domains is the number of processors, unless the
-/// parameters have another one. The runtime allocates a ring of events for each possible domain,
-/// 64 MiB for its default of 128.
+/// `Runtime_events`: the maximum number of domains is the number of processors, or [`MIN_ROOM`],
+/// unless the parameters have another one. The runtime allocates a ring of events for each possible
+/// domain, 64 MiB for its default of 128.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_parse_ocamlrunparam() {
     let name = PARAMETERS[0].as_ptr();
@@ -46,9 +63,17 @@ extern "C" fn __wrap_caml_parse_ocamlrunparam() {
         .as_ref()
         .or(older.as_ref())
         .map_or(&[][..], Vec::as_slice);
+    let given = given.strip_suffix(b"\0").unwrap_or(given);
+    let room = processors::available().max(MIN_ROOM);
+    let is_chosen = given
+        .split(|byte| *byte == b',')
+        .any(|word| word.starts_with(b"d="));
+    if !is_chosen {
+        ROOM.store(room, Ordering::Relaxed);
+    }
     // The last of several settings wins.
-    let mut wanted = format!("d={},", processors::available()).into_bytes();
-    wanted.extend_from_slice(given.strip_suffix(b"\0").unwrap_or(given));
+    let mut wanted = format!("d={room},").into_bytes();
+    wanted.extend_from_slice(given);
     wanted.push(0);
     // SAFETY: as above, and all strings end with a zero byte. If memory is short, the parameters
     // stay unchanged.
