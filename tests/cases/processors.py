@@ -19,6 +19,7 @@ FORM = MACHINES[0]
 DOMAINS = "tests/programs/processors/domains.exe"
 SCHEDULERS = "tests/programs/processors/schedulers.exe"
 BARRIER = "tests/programs/processors/barrier.exe"
+SPAWNS = "tests/programs/unmodified/runtime_events/spawns.exe"
 ALLOCATIONS = "tests/programs/processors/allocations.exe"
 OWN_MALLOC = "tests/programs/processors/own_malloc.exe"
 STALLS = os.path.join(os.path.dirname(stalls.__file__), "stalls.py")
@@ -183,6 +184,21 @@ def add(form):
         for count in COUNTS:
             found = run(context, form, count)
             assert found == (0, runs(count)), found
+
+    @test(name=f"spawns-beside-events-{form}", limit=180)
+    def spawns_beside_events(context):
+        """A program that is only linked with Runtime_events has room for eight domains on one
+        processor. Beyond that the exception comes with a line that says why and what mends it."""
+        memory = ["--mem", "256M"]
+        for count, made in ((7, 7), (8, 7)):
+            status, output = run(context, form, 1, str(count), program=SPAWNS, options=memory)
+            lines = of_domains(output, count, 1)
+            refused = [] if made == count else [
+                "soil: Domain.spawn fails: a program with Runtime_events has room for 8 domains on "
+                "this machine: give more processors (soil run --cpus), or OCAMLRUNPARAM=d=9",
+                "failed to allocate domain",
+            ]  # fmt: skip
+            assert (status, lines) == (0, [*refused, f"{made} domains"]), (status, output)
 
     @test(name=f"crash-{form}", limit=180)
     def crash(context):

@@ -369,6 +369,7 @@ def unmodified_names(context, form):
         "name 192.0.2.9": "Name does not resolve",
         "mail post.test": "1 mail.test",
         "mail none.test": "none",
+        "identifier post.test": "the query's",
         "hosts 192.0.2.50 known.test known": "written",
         "unix KNOWN": "192.0.2.50",
         "host known": "known.test 192.0.2.50",

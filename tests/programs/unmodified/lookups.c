@@ -85,6 +85,17 @@ static void mail(const char *name)
     add(line);
 }
 
+// Whether a response has the identifier of the query, which the C library's resolver checks only
+// where it sends the query itself.
+static void identifier(const char *name)
+{
+    unsigned char query[512], answer[4096];
+    int asked = res_mkquery(0, name, 1, 15, NULL, 0, NULL, query, sizeof query);
+    query[0] = 0x5a, query[1] = 0xa5;
+    int length = res_send(query, asked, answer, sizeof answer);
+    add(length < 12 ? "none" : memcmp(query, answer, 2) == 0 ? "the query's" : "another");
+}
+
 value lookup(value command, value argument)
 {
     const char *what = String_val(command), *name = String_val(argument);
@@ -99,6 +110,8 @@ value lookup(value command, value argument)
         reverse(name);
     else if (strcmp(what, "mail") == 0)
         mail(name);
+    else if (strcmp(what, "identifier") == 0)
+        identifier(name);
     else
         add("unknown command");
     return caml_copy_string(text);

@@ -1,8 +1,8 @@
 (* The C library's functions for names. The arguments are commands with one argument each, run one
    after the other: `unix NAME` (Unix.getaddrinfo), `both NAME` (getaddrinfo, its canonical name),
    `mapped NAME` (AI_V4MAPPED), `host NAME` (gethostbyname), `name ADDRESS` (getnameinfo),
-   `mail NAME` (res_query for MX); `hosts LINE` and `conf LINE` replace /etc/hosts and
-   /etc/resolv.conf. *)
+   `mail NAME` (res_query for MX), `identifier NAME` (res_send); `hosts LINE` and `conf LINE`
+   replace /etc/hosts and /etc/resolv.conf. *)
 
 external lookup : string -> string -> string = "lookup"
 
