@@ -250,17 +250,13 @@ impl Code {
     }
 }
 
-/// The addresses of `_start`, which has no size in musl.
+/// The addresses of `_start`, which has neither a size nor a kind in musl.
 fn first_function(file: &object::File<'_>) -> Range<u64> {
-    let functions = || {
-        file.symbols()
-            .filter(|symbol| symbol.kind() == SymbolKind::Text)
-    };
-    let start = functions().find(|symbol| symbol.name() == Ok("_start"));
+    let start = file.symbols().find(|symbol| symbol.name() == Ok("_start"));
     let Some(start) = start.map(|symbol| symbol.address()) else {
         return 0..0;
     };
-    let later = functions().map(|symbol| symbol.address());
+    let later = file.symbols().map(|symbol| symbol.address());
     let end = later.filter(|address| *address > start).min();
     start..end.unwrap_or(start + 1)
 }
