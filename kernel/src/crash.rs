@@ -214,9 +214,9 @@ fn first_readable(stack: u64) -> u64 {
     }
 }
 
-/// OCaml's stack pointer, if OCaml has noted at `address` where it called C on this stack: its stack
-/// and the stack pointer (`struct c_stack_link` of its runtime). The stack (`struct stack_info`) has
-/// the address of its end as the third word.
+/// OCaml's stack pointer, if OCaml has noted at `address` where it called C on this stack: its
+/// stack and the stack pointer (`struct c_stack_link` of its runtime). The stack (`struct stack_info`)
+/// has the address of its end as the third word.
 fn other_stack(address: u64) -> Option<u64> {
     let (stack, pointer) = (load(address)?, load(address + 8)?);
     if stack % 8 != 0 || pointer % 8 != 0 || !PROGRAM.contains(&stack) {

@@ -53,8 +53,8 @@ let headers_of coding headers =
   | Some tag -> H.replace headers "etag" (weak_tag tag)
   | None -> headers
 
-(* A body is there as long as it is compressed, while other tasks run. Without room for the compressor
-   it is sent as it is. *)
+(* A body is there as long as it is compressed, while other tasks run. Without room for the
+   compressor it is sent as it is. *)
 let compressed coding (r : Response.t) headers =
   let bytes =
     match r.body with

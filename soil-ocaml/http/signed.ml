@@ -41,8 +41,8 @@ let is_valid keys ~name content mac =
       let add found key = Sha256.equal mac (signature key ~name content) || found in
       List.fold_left add false keys
 
-(* Clocks may be set back a little. What was signed later than that, by a clock that was wrong, would
-   live until then. *)
+(* Clocks may be set back a little. What was signed later than that, by a clock that was wrong,
+   would live until then. *)
 let tolerance = 60.
 
 let is_current period =

@@ -71,8 +71,8 @@ let simplified rule =
       Fixed offset
   | _ -> rule
 
-(* The changes of the last year aren't known to have an effect. Some rules change only in leap years,
-   at most eight years apart. *)
+(* The changes of the last year aren't known to have an effect. Some rules change only in leap
+   years, at most eight years apart. *)
 let rec by_rule ?(years = 2) rule time =
   match rule with
   | Fixed offset -> { from = min_int; until = max_int; offset; before = offset }

@@ -3,10 +3,10 @@
 # Debian (bookworm, trixie, forky) with nothing installed but make, git and certificates, as on a
 # newcomer's machine: tools/setup/bare.sh trixie make run CHECK=1
 #
-# Needs root and debootstrap. The system is made from a cached base, and removed at the end; packages,
-# crates and the Rust toolchain are cached. CONTAINER=1 takes away what a container engine does by
-# default: TUN, KVM, all but a dozen capabilities. The exit status is the command's, or 77 with one
-# line where no such system can be made here.
+# Needs root and debootstrap. The system is made from a cached base, and removed at the end;
+# packages, crates and the Rust toolchain are cached. CONTAINER=1 takes away what a container engine does
+# by default: TUN, KVM, all but a dozen capabilities. The exit status is the command's, or 77 with
+# one line where no such system can be made here.
 set -eu
 cd "$(dirname "$0")/../.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/soil/bare

@@ -7,8 +7,8 @@
 #                           (sbom.py), SHA256SUMS with its signature by the SSH key SIGN, and the
 #                           tag's message; URL is the archive's address
 # release.sh --sign FOLDER  signs SHA256SUMS of a release by the key SIGN
-# release.sh --verify FOLDER  whether one of release-signers signed SHA256SUMS, and it fits the files
-# SIGNERS=FILE names other signers (tests).
+# release.sh --verify FOLDER  whether one of release-signers signed SHA256SUMS, and that fits the
+#                           files. SIGNERS=FILE names other signers (tests)
 set -eu
 cd "$(dirname "$0")/../.."
 fail() { printf 'release: %s\n' "$*" >&2; exit 1; }

@@ -1,9 +1,9 @@
 #!/bin/sh
 # The checks of `make test`, or of another set: without an option the short set, with --rest what
 # `make test-all` has beyond it, with --all both, with --long both and the long runs. Each check has
-# a line at its start and one at its end: passed and failed tests, seconds, seconds of processor time
-# and its budget (tests/budgets.tsv). They run in two parallel rows: those that only need cargo, and
-# those that need the build. At the end come the ten slowest tests, the steps that have outgrown
+# a line at its start and one at its end: passed and failed tests, seconds, seconds of processor
+# time and its budget (tests/budgets.tsv). They run in two parallel rows: those that only need cargo,
+# and those that need the build. At the end come the ten slowest tests, the steps that have outgrown
 # their budget, what was left out, tests that failed and passed when repeated
 # (tests/harness/flaky.py), and a summary as the last line: "N passed, N failed, N skipped". A step
 # that fails doesn't stop the next ones. ONLY=WORDS runs only the end-to-end tests that match.
@@ -113,8 +113,8 @@ say() {
   [ -z "$second" ] || echo "$1" >&3
 }
 
-# Sets $used to the seconds of processor time that this shell's ended children have taken. A shell of
-# a substitution would have none.
+# Sets $used to the seconds of processor time that this shell's ended children have taken. A shell
+# of a substitution would have none.
 note_processor_time() {
   times >"$log.times"
   used=$(awk 'END { gsub(/[ms]/, " "); print int(($1 + $3) * 60 + $2 + $4) }' "$log.times")

@@ -84,8 +84,8 @@ pub fn run(options: &Simulate) -> Result<bool, Failure> {
     Ok(passed)
 }
 
-/// Stops runs when a signal requests an end, so that the results so far are printed. A second signal
-/// ends the command at once.
+/// Stops runs when a signal requests an end, so that the results so far are printed. A second
+/// signal ends the command at once.
 fn stop_at_signals(stopped: &Arc<AtomicBool>) -> Result<(), Failure> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         register_conditional_default(signal, Arc::clone(stopped))
@@ -126,7 +126,8 @@ fn all(test: &Test, options: &Simulate) -> Result<bool, Failure> {
 }
 
 /// Shrinks the first failure of each kind, several side by side, if `is_shrunk`. They begin as runs
-/// of `case` with other seeds. After an error or a request to stop failures stay as they were found.
+/// of `case` with other seeds. After an error or a request to stop failures stay as they were
+/// found.
 fn shrunk(
     test: &Test,
     options: &Simulate,

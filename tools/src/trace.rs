@@ -1,5 +1,5 @@
-//! `soil run --trace`: records the activity of a program's tasks in a file for Perfetto, or in a page
-//! that draws it.
+//! `soil run --trace`: records the activity of a program's tasks in a file for Perfetto, or in a
+//! page that draws it.
 //!
 //! The scheduler calls a function for each event (`soil-sys/src/abi/trace.rs`), which records it in
 //! a ring if a word in the program's memory enables it. `soil run` writes that word, and reads the

@@ -261,8 +261,8 @@ impl Model {
         self.interrupt(COMPLETED);
     }
 
-    /// Fetches requests, and completes those of units that aren't stuck. An adapter may expect reads
-    /// and writes only after the doorbell for those (`transfers_only`).
+    /// Fetches requests, and completes those of units that aren't stuck. An adapter may expect
+    /// reads and writes only after the doorbell for those (`transfers_only`).
     fn work(&mut self, transfers_only: bool) {
         let Some(rings) = &self.rings else { return };
         if self.device.gone {

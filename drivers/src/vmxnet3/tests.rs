@@ -189,7 +189,8 @@ fn offloads_are_described_in_the_first_descriptor() {
     );
 }
 
-/// A card that takes a frame as soon as its first descriptor has its generation, without a doorbell.
+/// A card that takes a frame as soon as its first descriptor has its generation, without a
+/// doorbell.
 #[test]
 fn a_frame_s_first_descriptor_is_published_last() {
     const ROUNDS: usize = 300;

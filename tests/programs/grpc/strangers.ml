@@ -1,6 +1,6 @@
 (* strangers: what strangers can make a program hold by compression, calls, HTTP/2 and a proxy: HTTP
-   and gRPC at port 8000, a proxy with backends of HTTP/2 at 8001. GET /x is the honest client's. GET
-   /memory collects all garbage, and tells what is held, as tests/programs/http/held.ml does. *)
+   and gRPC at port 8000, a proxy with backends of HTTP/2 at 8001. GET /x is the honest client's.
+   GET /memory collects all garbage, and tells what is held, as tests/programs/http/held.ml does. *)
 module Server = Soil_http.Server
 module Http2 = Soil_http.Http2
 module Grpc = Soil_grpc

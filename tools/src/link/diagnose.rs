@@ -41,8 +41,8 @@ const RECIPES: [(&str, &str); 3] = [
 const OPENSSL: &str = "name what OpenSSL needs in the dune file, (link_flags (-cclib -lz -cclib \
     -lzstd)), as 'pkg-config --static --libs openssl' lists it: docs/libraries.md";
 
-/// Returns one line for each archive or object that refers to missing symbols, one for the remedy of
-/// several, and other messages unchanged.
+/// Returns one line for each archive or object that refers to missing symbols, one for the remedy
+/// of several, and other messages unchanged.
 pub fn errors(messages: &str) -> String {
     // The symbols by what refers to them, with the first place.
     let mut missing: BTreeMap<(Origin, String), BTreeMap<&str, String>> = BTreeMap::new();

@@ -4,8 +4,8 @@ use super::events::{Event, Part, What, time};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The room for the lanes' names, and for time, in pixels: with the margin less than 1,200. The page
-/// stretches time to its window.
+/// The room for the lanes' names, and for time, in pixels: with the margin less than 1,200. The
+/// page stretches time to its window.
 const LEFT: f64 = 130.0;
 const WIDTH: f64 = 1000.0;
 /// The room above the lanes, of each lane, and below them.

@@ -406,8 +406,8 @@ fn addresses(query: &[u8], flags: u8, count: u8) -> Vec<u8> {
     [&header[..], &query[12..question], &records].concat()
 }
 
-/// A name server's streams: answers the query of each with [`MANY`] addresses. Returns the number of
-/// streams.
+/// A name server's streams: answers the query of each with [`MANY`] addresses. Returns the number
+/// of streams.
 fn answering_streams(listener: std::net::TcpListener) -> Arc<AtomicUsize> {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();

@@ -46,7 +46,8 @@ pub fn of_process() -> u64 {
 }
 
 /// What Linux can still give this process, in bytes: of its control groups and those above, and of
-/// the machine (`MemAvailable`, proc(5)). Pages of files count as far as Linux would take them back.
+/// the machine (`MemAvailable`, proc(5)). Pages of files count as far as Linux would take them
+/// back.
 pub fn free() -> u64 {
     let mut text = [0; GROUPS];
     let machine = contents(c"/proc/meminfo", &mut text)

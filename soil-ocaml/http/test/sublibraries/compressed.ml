@@ -261,8 +261,8 @@ let decompression () =
 
 module B = Soil.Budget
 
-(* [f ()] for a peer, while another task runs at each of its turns: the result, the most that counted
-   for the peer, and how often the other task ran. *)
+(* [f ()] for a peer, while another task runs at each of its turns: the result, the most that
+   counted for the peer, and how often the other task ran. *)
 let observed f =
   let peer = B.create () in
   Fun.protect ~finally:(fun () -> B.release peer) @@ fun () ->
