@@ -180,6 +180,7 @@ impl File {
 mod tests {
     use super::File;
     use proptest::prelude::{any, proptest};
+    use std::io::Read;
     use std::vec::Vec;
 
     #[test]
@@ -202,8 +203,9 @@ mod tests {
             changes in proptest::collection::vec((0usize..512, any::<u8>()), 0..40),
             address in any::<u64>(),
         ) {
-            let this = std::fs::read("/proc/self/exe").expect("readable");
-            let mut bytes: Vec<u8> = this.into_iter().take(4096).collect();
+            let mut bytes = Vec::new();
+            let this = std::fs::File::open("/proc/self/exe").expect("readable");
+            this.take(4096).read_to_end(&mut bytes).expect("readable");
             for (at, byte) in changes {
                 bytes[at] = byte;
             }

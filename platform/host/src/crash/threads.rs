@@ -49,8 +49,11 @@ fn each_thread(each: &mut dyn FnMut(i32) -> bool) {
             libc::O_RDONLY | libc::O_CLOEXEC,
         )
     };
+    if fd < 0 {
+        return;
+    }
     let mut bytes = [0u8; 1024];
-    'all: while fd >= 0 {
+    'all: loop {
         let to = bytes.as_mut_ptr();
         // SAFETY: as above.
         let n = unsafe { libc::syscall(libc::SYS_getdents64, fd, to, bytes.len()) };
@@ -70,7 +73,7 @@ fn each_thread(each: &mut dyn FnMut(i32) -> bool) {
             rest = rest.get(len.max(1)..).unwrap_or_default();
         }
     }
-    // SAFETY: this function's descriptor, if it has one.
+    // SAFETY: this function's descriptor.
     unsafe { libc::close(fd) };
 }
 
