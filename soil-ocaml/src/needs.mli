@@ -63,9 +63,9 @@ val volume :
     [soil run --disk NAME=FILE] attaches it, or [--mount AT=…] any other source; in a process
     [--mount AT=host:FOLDER] always is accepted. [file_systems] are the accepted types of others
     (default: any), and [at_least] is the minimum size in bytes of its disk or partition (default:
-    any). With [~read_only:true] (default: [false]) the program doesn't write to
-    it, and a read-only disk is accepted. With [~optional:true] (default: [false]) the program works
-    without it; an attached one is still checked. [doc] is a short description on one line. *)
+    any). With [~read_only:true] (default: [false]) the program doesn't write to it, and a read-only
+    disk is accepted. With [~optional:true] (default: [false]) the program works without it; an
+    attached one is still checked. [doc] is a short description on one line. *)
 
 val disk : ?at_least:int -> ?read_only:bool -> ?optional:bool -> ?doc:string -> string -> string
 (** [disk name] declares a raw disk, and is [name], for {!Block.open_}. The other arguments are as
