@@ -3,6 +3,7 @@
 //! For messages, and for the time after which sessions aren't resumed: webpki decides whether a
 //! certificate is valid.
 
+use crate::der::Der;
 use crate::key::Unsupported;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -72,62 +73,11 @@ impl Summary {
 const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
-
-/// The rest of a sequence of DER elements (X.690).
-pub(crate) struct Der<'a>(pub(crate) &'a [u8]);
-
-impl<'a> Der<'a> {
-    /// Tag and contents of the next element; `None` at the end, or if it is malformed.
-    pub(crate) fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, mut rest) = rest.split_first()?;
-        let mut length = usize::from(first);
-        if first >= 0x80 {
-            let bytes = usize::from(first & 0x7f);
-            if !(1..=4).contains(&bytes) {
-                return None;
-            }
-            let (digits, after) = rest.split_at_checked(bytes)?;
-            length = digits
-                .iter()
-                .fold(0, |length, digit| length << 8 | usize::from(*digit));
-            rest = after;
-        }
-        let (contents, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, contents))
-    }
-
-    /// Contents of the next element, which must have this tag.
-    fn expect_tag(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let (found, contents) = self.next()?;
-        (found == tag).then_some(contents)
-    }
-
-    /// Contents of the next element, a sequence.
-    pub(crate) fn sequence(&mut self) -> Option<&'a [u8]> {
-        self.expect_tag(SEQUENCE)
-    }
-
-    /// The next element, an object identifier.
-    pub(crate) fn object_identifier(&mut self) -> Option<&'a [u8]> {
-        self.expect_tag(OBJECT_IDENTIFIER)
-    }
-
-    /// Skips the next element if it has this tag.
-    fn optional(&mut self, tag: u8) {
-        if self.0.first() == Some(&tag) {
-            self.next();
-        }
-    }
-}
 
 /// Attribute types in messages (X.520), in their order.
 const ATTRIBUTES: [(&[u8], &str); 4] = [

@@ -1,6 +1,6 @@
 //! Kinds of keys that this library doesn't support, for messages.
 
-use crate::certificate::Der;
+use crate::der::Der;
 use alloc::format;
 use alloc::string::String;
 use rustls::pki_types::PrivateKeyDer;

@@ -25,6 +25,7 @@ mod cache;
 pub mod certificate;
 mod config;
 mod credentials;
+mod der;
 mod environment;
 mod error;
 mod key;
