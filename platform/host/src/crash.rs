@@ -51,6 +51,14 @@ static REPORTING: AtomicBool = AtomicBool::new(false);
 /// The action of SIGSEGV before: the handler, and its flags.
 static BEFORE: (AtomicUsize, AtomicI32) = (AtomicUsize::new(libc::SIG_DFL), AtomicI32::new(0));
 
+/// A handler in `struct sigaction` (sigaction(2)), whose flags say which of these it is.
+#[derive(Clone, Copy)]
+union Handler {
+    address: usize,
+    simple: extern "C" fn(i32),
+    with_details: extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void),
+}
+
 #[repr(C, align(16))]
 struct Room {
     stack: [u8; STACK],
@@ -156,15 +164,13 @@ fn is_handled(info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
     if handler == libc::SIG_DFL || flags & libc::SA_ONSTACK != 0 && !has_stack {
         return false;
     }
+    let handler = Handler { address: handler };
     // SAFETY: a handler of the program's, called with the arguments that its flags ask for.
     unsafe {
         if flags & libc::SA_SIGINFO != 0 {
-            let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) =
-                core::mem::transmute(handler);
-            handler(libc::SIGSEGV, info, context);
+            (handler.with_details)(libc::SIGSEGV, info, context);
         } else {
-            let handler: extern "C" fn(i32) = core::mem::transmute(handler);
-            handler(libc::SIGSEGV);
+            (handler.simple)(libc::SIGSEGV);
         }
     }
     signals::whole_action(libc::SIGSEGV).sa_sigaction != libc::SIG_DFL
