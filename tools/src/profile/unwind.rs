@@ -567,7 +567,7 @@ mod tests {
     fn nothing_calls_the_first_function() {
         let mut code = cfa_by(&[0x77, 16]);
         code.first = TEXT.start + 0x18..TEXT.start + 0x20;
-        let mut memory = Words(vec![TEXT.start + 0x20, TEXT.start + 0x40], 0);
+        let mut memory = Words(vec![TEXT.start + 0x40, TEXT.start + 0x20], 0);
         let found = calls(x86(0, 0x7000, TEXT.start), &code, &mut memory);
         assert_eq!(found, [TEXT.start, TEXT.start + 0x20]);
         let this = std::env::current_exe().expect("known");

@@ -1,7 +1,6 @@
 //! The faults that the seeds exercised, and the situations that they reached.
 
-use super::report::{Report, Verdict, Workload};
-use super::summary::seconds;
+use super::report::{Report, Verdict, Workload, seconds};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

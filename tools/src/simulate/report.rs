@@ -183,6 +183,12 @@ fn normalised(line: &str) -> String {
     shown
 }
 
+/// A virtual time as text, such as "1.200 s".
+pub fn seconds(ns: u64) -> String {
+    let ms = ns / 1_000_000;
+    format!("{}.{:03} s", ms / 1000, ms % 1000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Report, Verdict, normalised};

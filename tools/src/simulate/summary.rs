@@ -3,7 +3,7 @@
 use super::campaign::{Group, Results, shown};
 use super::coverage::{Exercised, Operations};
 use super::execution::Case;
-use super::report::{Fault, Report, Verdict, described};
+use super::report::{Fault, Report, Verdict, described, seconds};
 use crate::cli::simulate::{Faults, Instant};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -133,12 +133,6 @@ fn fault(fault: &Fault) -> String {
         what => format!(" {what}"),
     };
     format!("{}{what} at {}", fault.name, seconds(fault.at))
-}
-
-/// A virtual time as text, such as "1.200 s".
-pub fn seconds(ns: u64) -> String {
-    let ms = ns / 1_000_000;
-    format!("{}.{:03} s", ms / 1000, ms % 1000)
 }
 
 /// At most `limit` lines, indented by two spaces.
