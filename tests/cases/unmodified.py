@@ -567,7 +567,7 @@ programs use one, whatever the machine has.
 | `Domain.recommended_domain_count` | the number of the machine's processors, or of those that the thread may run on |
 | `sched_setaffinity`, `pthread_setaffinity_np` (C) | a thread runs on these processors only, and so do those that it creates |
 | a call on memory that another thread unmaps or closes | fails with EFAULT, or transfers less. The buffer of a console call that waits, and the list of `readv` and `writev`, must stay: else the access is a fault |
-| more domains than processors | works, also on one. Each collection waits until all domains have run, so it is slow, and a line on the console says so once. With `Runtime_events` their number is limited to that of the processors, unless `OCAMLRUNPARAM` has `d=` |
+| more domains than processors | works, also on one. Each collection waits until all domains have run, so it is slow, and a line on the console says so once. With `Runtime_events` their number is limited to that of the processors, or 8, unless `OCAMLRUNPARAM` has `d=`; a `Domain.spawn` beyond that fails, with a line on the console |
 | a domain in a `Unix` call that blocks | delays no other domain, nor its collections |
 | `Unix` calls of several domains | run one at a time while they compute; those that wait give way |
 | C's `malloc` | as in a process; each processor keeps freed blocks for the next allocation, all of them at most an eighth of the memory |
@@ -597,6 +597,13 @@ What the program must do itself:
 - Catch `Out_of_memory` for each connection, and close it, and around `accept` and `Thread.create`.
   Lwt's servers pass it to `Lwt.async_exception_hook`, which ends the program unless it is replaced.
 - Give back what it holds: buffers in global tables are no garbage.
+
+## Names
+
+`getaddrinfo` and what is built on it (`Unix.getaddrinfo`, `gethostbyname`) ask Soil's resolver, and
+return at most 48 addresses of a name: musl, the images' C library, has room for no more
+(`MAXADDRS`), on any Linux. They are the first 48 in the order of RFC 6724. `Soil.Dns` returns up to
+256. The process form has the host's C library; glibc has no such limit.
 
 ## Functions
 
