@@ -34,7 +34,7 @@ if [ ! -e "$base/etc/debian_version" ]; then
   mv "$base.part" "$base"
 fi
 
-root=$(mktemp -d "$cache/systems/$suite.XXXXXX")
+root=$(mktemp -d "$cache/systems/$suite.XXXXXX") || exit 1
 trap 'rm -rf --one-file-system "$root"' EXIT
 cp -a "$base/." "$root"
 git clone -q . "$root/soil"
