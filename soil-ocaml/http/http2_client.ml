@@ -62,7 +62,7 @@ let trailers asked () =
 let send_head asked ~scheme ~sent text ~last =
   let fields, key = Http2_head.of_text text ~scheme in
   let s = asked.stream in
-  s.is_request <- Option.is_none key;
+  Option.iter (fun (asked : Link.asked) -> asked.is_request <- Option.is_none key) s.asked;
   if Option.is_some key then (
     asked.key <- key;
     Link.await s (fun () -> C.has_settings s.link.conn || Link.is_reset s);
@@ -99,7 +99,7 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
   let input = Input.create flow in
   let link = Link.create By_users C.Client limits input ~on_head ~on_large_head in
   let open_stream ~meth =
-    let stream = Link.make ?holder:(Soil.Budget.current ()) link (C.open_stream link.conn) in
+    let stream = Link.make ~asked:(Link.asked ()) link (C.open_stream link.conn) in
     let request = { stream; meth; heads = Queue.create (); key = None } in
     let is_open = ref true in
     incr users;

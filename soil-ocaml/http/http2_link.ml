@@ -39,6 +39,14 @@ type t = {
   mutable cannot_write : exn option; (* What has come can still be read. *)
 }
 
+(* A client's stream. *)
+and asked = {
+  mutable is_request : bool; (* The end of the response ends what is sent (RFC 9113 §8.1). *)
+  peer : Soil.Budget.t option; (* For which a task has opened it. *)
+  mutable reserved : int; (* Bytes that [peer] has counted: its window, and fields. *)
+  mutable fields : int; (* Of these, for fields. *)
+}
+
 and stream = {
   link : t;
   stream : C.stream;
@@ -46,11 +54,7 @@ and stream = {
   mutable waiters : int;
   mutable is_queued : bool; (* In [readers]. *)
   mutable turn : int; (* When it began to wait for room. *)
-  mutable is_request : bool; (* The end of the response ends what is sent (RFC 9113 §8.1). *)
-  holder : Soil.Budget.t option;
-      (* Of a client's stream: the peer for which a task has opened it. *)
-  mutable reserved : int; (* Bytes that [holder] has counted: its window, and fields. *)
-  mutable fields : int; (* Of these, for fields. *)
+  asked : asked option; (* Of a client's stream. *)
   mutable on_reset : unit -> unit;
 }
 
@@ -356,19 +360,21 @@ let rec await s ready =
 (** [count_fields s] counts the heads and trailers that have come of [s], a client's stream. The
     task that reads isn't the one for whom they are, and doesn't wait. *)
 let count_fields s =
-  match s.holder with
-  | None -> ()
-  | Some peer ->
-      let more = C.fields_size s.stream - s.fields in
-      s.fields <- s.fields + more;
-      s.reserved <- s.reserved + more;
+  match s.asked with
+  | Some ({ peer = Some peer; _ } as asked) ->
+      let more = C.fields_size s.stream - asked.fields in
+      asked.fields <- asked.fields + more;
+      asked.reserved <- asked.reserved + more;
       Soil.Budget.note peer more
+  | Some _ | None -> ()
 
-let make ?holder link stream =
+(** [asked ()] is for a stream that this task opens. *)
+let asked () = { is_request = false; peer = Soil.Budget.current (); reserved = 0; fields = 0 }
+
+let make ?asked link stream =
   let s =
     {
-      link; stream; changed = T.Condition.create (); waiters = 0; is_queued = false; turn = 0; is_request = false; on_reset = ignore;
-      holder; reserved = 0; fields = 0;
+      link; stream; changed = T.Condition.create (); waiters = 0; is_queued = false; turn = 0; asked; on_reset = ignore;
     }
   in
   let change () =
@@ -397,25 +403,32 @@ let fail_reset s operation =
 let is_reset s = C.reset_of s.stream <> None
 
 (* Nothing takes what is sent from now on. *)
-let is_answered s = s.is_request && C.is_received s.stream
+let is_answered s =
+  match s.asked with
+  | Some { is_request = true; _ } -> C.is_received s.stream
+  | Some _ | None -> false
 
 (** [reserve s] counts the window of [s], a client's stream, which the other end may fill while the
     peer for whom it is doesn't read. *)
 let reserve s =
-  let n = C.window s.stream in
-  Option.iter (fun peer -> Soil.Budget.grow peer n) s.holder;
-  s.reserved <- s.reserved + n
+  let reserve (asked : asked) =
+    let n = C.window s.stream in
+    Option.iter (fun peer -> Soil.Budget.grow peer n) asked.peer;
+    asked.reserved <- asked.reserved + n
+  in
+  Option.iter reserve s.asked
 
 (* A window grows as long as all is read that comes, and there is memory for it. *)
 let widen s =
   let t = s.link in
   let n = C.wider t.conn s.stream in
-  let has_memory () =
-    Option.fold s.holder ~none:true ~some:(fun p -> Soil.Budget.grow_if_spare p n)
+  let widen (asked : asked) =
+    let has_memory peer = Soil.Budget.grow_if_spare peer n in
+    if Option.fold asked.peer ~none:true ~some:has_memory then (
+      asked.reserved <- asked.reserved + n;
+      C.widen t.conn s.stream n)
   in
-  if n > 0 && has_memory () then (
-    s.reserved <- s.reserved + n;
-    C.widen t.conn s.stream n)
+  if n > 0 then Option.iter widen s.asked
 
 let read s blit len =
   let t = s.link in
@@ -511,8 +524,11 @@ let reset s error = C.reset s.link.conn s.stream error
 let release s =
   let t = s.link in
   C.release t.conn s.stream;
-  Option.iter (fun peer -> Soil.Budget.shrink peer s.reserved) s.holder;
-  s.reserved <- 0;
+  let give_back (asked : asked) =
+    Option.iter (fun peer -> Soil.Budget.shrink peer asked.reserved) asked.peer;
+    asked.reserved <- 0
+  in
+  Option.iter give_back s.asked;
   count_less t;
   push t
 

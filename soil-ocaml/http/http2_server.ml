@@ -127,18 +127,18 @@ let max_waiting = 4
 let await_memory t budget n =
   Soil.Private.finally (fun () -> t.waiting <- t.waiting - 1) (fun () -> Budget.grow budget n)
 
-(* [answer conn] for the stream [s], in a task of its own, which counts before it is there. *)
-let start t s budget request ~size ~is_counted answer =
-  let id = C.id s.Link.stream in
+(* [answer conn] for the stream [s], in a task of its own, which counts before it is there. [missing]
+   bytes have no room yet. The closures live as long as the task: they capture little. *)
+let start t s budget request ~missing answer =
   let run () =
     let conn = conn_of t s budget request in
-    Hashtbl.replace t.served id conn;
+    Hashtbl.replace t.served (C.id s.Link.stream) conn;
     s.on_reset <-
       (fun () ->
         t.idle_since <- Soil.Clock.monotonic ();
         Server_leavers.leave conn);
     let finish () =
-      Hashtbl.remove t.served id;
+      Hashtbl.remove t.served (C.id s.Link.stream);
       t.handlers <- t.handlers - 1;
       Link.release s;
       if C.streams t.link.conn = 0 then t.idle_since <- Soil.Clock.monotonic ();
@@ -147,23 +147,23 @@ let start t s budget request ~size ~is_counted answer =
     in
     let answer () =
       (* The handler of a stream that was reset meanwhile doesn't begin (CVE-2023-44487). *)
-      if not is_counted then
-        await_memory t budget (if Link.is_reset s then 0 else size + stream_bytes);
+      if missing > 0 then await_memory t conn.budget (if Link.is_reset s then 0 else missing);
       (* Others may have used up the memory since: what the handler makes nobody knows before. *)
-      if not (Link.is_reset s) then Budget.grow budget 0;
+      if not (Link.is_reset s) then Budget.grow conn.budget 0;
       if Link.is_reset s then Soil_backtrace.raise Response.Cut;
       answer conn
     in
     Soil.Private.finally finish (fun () -> answer_or_cut t s conn answer)
   in
   t.handlers <- t.handlers + 1;
-  if not is_counted then t.waiting <- t.waiting + 1;
+  if missing > 0 then t.waiting <- t.waiting + 1;
   T.on_end (T.spawn t.scope run) (fun () -> Budget.release budget)
 
 let serve t s request ~size answer =
   let budget = Budget.create () in
-  let is_counted = Budget.grow_now budget (size + stream_bytes) in
-  if is_counted || t.waiting < max_waiting then start t s budget request ~size ~is_counted answer
+  let bytes = size + stream_bytes in
+  let missing = if Budget.grow_now budget bytes then 0 else bytes in
+  if missing = 0 || t.waiting < max_waiting then start t s budget request ~missing answer
   else (
     Budget.release budget;
     C.refuse t.link.conn s.stream F.Refused_stream;

@@ -165,7 +165,7 @@ let conn server budget ~peer ~endpoint d =
   {
     server; wire = Version_1; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
     working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore; added = None;
-    current_id = Request.fresh_id (); shortage = None;
+    current_id = Soil.Private.new_identifier (); shortage = None;
   }
 [@@ocamlformat "disable"]
 

@@ -208,7 +208,7 @@ let make_request conn (head : Head.request) scope =
   let limits = conn.server.limits in
   let ask () = interim conn ~version:`HTTP_1_1 100 [] in
   let ask = if head.expects then Some ask else None in
-  let id = Request.fresh_id () in
+  let id = Soil.Private.new_identifier () in
   conn.current_id <- id;
   {
     head;

@@ -81,7 +81,7 @@ and conn = {
   mutable idle : bool;
   mutable at_stop : unit -> unit;
   mutable added : added option; (* To its last request, by a proxy. *)
-  mutable current_id : string Lazy.t ref; (* Of [current], once its handler has begun. *)
+  mutable current_id : Soil.Private.identifier; (* Of [current], once its handler has begun. *)
   mutable shortage : string option; (* Sizes when memory ran out for [current]. *)
 }
 
@@ -95,7 +95,7 @@ and request = {
   mutable render : (error -> Response.t) option;
   mutable finish : Response.t -> Response.t;
   mutable route : string option;
-  id : string Lazy.t ref;
+  id : Soil.Private.identifier;
   mutable values : binding list;
 }
 
@@ -154,21 +154,13 @@ module Request = struct
 
   let route (r : t) = r.route
   let set_route (r : t) route = r.route <- Some route
-
-  (* 128 bits, as a trace has. *)
-  let new_id () =
-    let b = Buffer.create 32 in
-    String.iter (fun c -> Printf.bprintf b "%02x" (Char.code c)) (Soil.Random.string 16);
-    Buffer.contents b
-
-  let fresh_id () = ref (lazy (new_id ()))
-  let id (r : t) = Lazy.force !(r.id)
+  let id (r : t) = Soil.Private.text_of r.id
   let current_id = Soil.Private.current_request_id
 
   let set_id (r : t) id =
     if not (Grammar.is_value id) then
       invalid_arg "Soil_http.Server.Request.set_id: not the value of a field";
-    r.id := Lazy.from_val id
+    Soil.Private.set_identifier r.id id
 
   let set_max_body r bytes = r.max_body <- bytes
   let set_error r render = r.render <- Some render

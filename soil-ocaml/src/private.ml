@@ -36,12 +36,26 @@ let write_at_once d b off len =
       let n = Soil_raw.fd_write d.handle b off len in
       if n > 0 then Scheduler.at_once "write" n else 0)
 
-let request_id : string Lazy.t ref Task_local.t = Task_local.create ()
+(* Empty until it is asked for. *)
+type identifier = { mutable text : string }
+
+let new_identifier () = { text = "" }
+
+(* 128 random bits, as a trace has. *)
+let text_of id =
+  if id.text = "" then (
+    let b = Buffer.create 32 in
+    String.iter (fun c -> Printf.bprintf b "%02x" (Char.code c)) (Random.string 16);
+    id.text <- Buffer.contents b);
+  id.text
+
+let set_identifier id text = id.text <- text
+let request_id : identifier Task_local.t = Task_local.create ()
 
 let current_request_id () =
   match if Owner.is_other () then None else Task_local.get request_id with
   | None -> None
-  | Some id -> Some (Lazy.force !id)
+  | Some id -> Some (text_of id)
   (* A domain without tasks. *)
   | exception Invalid_argument _ -> None
 

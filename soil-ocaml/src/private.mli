@@ -53,7 +53,15 @@ val write_at_once : [> `Write ] File_descriptor.t -> bytes -> int -> int -> int
     for flows of the program, where another task writes, and where writing fails: the next
     {!File_descriptor.write} waits, or raises the error. The range isn't checked. *)
 
-val request_id : string Lazy.t ref Task_local.t
+type identifier
+(** The type for identifiers, which are random unless they are set, and made when they are asked
+    for. *)
+
+val new_identifier : unit -> identifier
+val text_of : identifier -> string
+val set_identifier : identifier -> string -> unit
+
+val request_id : identifier Task_local.t
 (** [request_id] is the identifier of the request for which a task works. A server sets it, and log
     lines show it. It is made when it is first asked for. *)
 

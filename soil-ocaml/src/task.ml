@@ -22,6 +22,8 @@ type 'a t = {
   mutable at_end : unit -> unit;
 }
 
+(* At the end of a task for whose end nobody has asked. *)
+let nothing () = ()
 let wake_all = Sync.wake_all
 let yield = Scheduler.yield
 let check = Scheduler.check
@@ -107,7 +109,12 @@ let on_release scope f =
 (* [ended task] as the task ends. *)
 let spawn_in ?(shielded = false) scope f ended =
   let task =
-    { state = Running; task_context = scope.context; awaiting = Waiters.create (); at_end = ignore }
+    {
+      state = Running;
+      task_context = scope.context;
+      awaiting = Waiters.create ();
+      at_end = nothing;
+    }
   in
   let body () =
     (match
@@ -175,10 +182,11 @@ let on_end task f =
   match task.state with
   | Running ->
       let before = task.at_end in
-      task.at_end <-
-        (fun () ->
-          before ();
-          f ())
+      let both () =
+        before ();
+        f ()
+      in
+      task.at_end <- (if before == nothing then f else both)
   | Returned _ | Raised _ -> f ()
 
 let cancel task =
