@@ -377,7 +377,8 @@ fn output_that_is_long_or_held_open_stops_nothing() {
     let test = Test::new(
         "for n in $(seq 20000); do echo \"a line of output $n\"; done
         sleep 1000 & echo $! >node
-        setsid sleep 1000 & echo $! >>apart
+        setsid sh -c 'echo $$ >apart; exec sleep 1000' &
+        until [ -s apart ]; do sleep 0.01; done
         exit 3",
     );
     let mut soil = test
