@@ -132,7 +132,12 @@ let body ?max ?(patient = false) r =
 let body_string ?max r =
   let source = body ?max r in
   if Body.is_over r.content then ""
-  else Body.read_all r.content source ~count:(Budget.grow r.conn.budget)
+  else
+    let count = Budget.grow r.conn.budget in
+    let text = Body.read_all r.content source ~count in
+    (* Others may have used up the memory while it came. *)
+    count 0;
+    text
 
 module Request = struct
   type t = request

@@ -113,10 +113,11 @@ let floor_of total =
       min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20) + min (total / 64) (1 lsl 20)
     in
     kernel + min (total / 12) (4 lsl 20)
-  else min (total / 8) (16 lsl 20)
+  else min (total / 4) (32 lsl 20)
 
 (* The machine is asked after each so many bytes only, while there is enough. A process has to read
-   files for that (cgroups, /proc/meminfo): not so often, and what it has counted since is gone. *)
+   files for that (cgroups, /proc/meminfo): not so often, and what it has counted or allocated since
+   is gone. *)
 let check_each = 65536
 let unchecked = ref check_each
 let reading_ns = if is_image then 0 else 5_000_000
@@ -124,12 +125,26 @@ let next_reading = ref 0
 let read_short = ref false (* The last reading was of too little. *)
 let left = ref 0
 
+external counters : unit -> float * float * float = "caml_gc_counters"
+
+(* By domain: bytes that it had allocated in the major heap at its last check. A handler makes its
+   answer before that is counted, and many do so between two readings. *)
+let allocated = Slots.make Owner.domains 0
+
+let allocated_since () =
+  let _, _, words = counters () and domain = Scheduler.domain () in
+  let now = int_of_float words * (Sys.word_size / 8) in
+  let since = now - allocated.(domain) in
+  allocated.(domain) <- now;
+  since
+
 let leaves bytes =
   unchecked := !unchecked + bytes;
   !unchecked < check_each
   ||
   let floor () = floor_of (Soil_raw.machine_memory record Total) in
   let is_enough () = !left - bytes >= floor () in
+  if not is_image then left := !left - allocated_since ();
   let now = Soil_raw.clock_monotonic_ns () in
   if now >= !next_reading || not (!read_short || is_enough ()) then (
     read ();
@@ -323,13 +338,15 @@ let shrink t n =
     if t.state = Evicted then change leaving (-n);
     if !waiting > 0 then ignore (Scheduler.wake_first room))
 
+(* What is made already may only wait in memory while there is enough for the others' values. *)
 let count t n =
   if n > 0 && t.state <> Over then (
     add t n;
+    let wanted () = leaves n in
     if not (fits n 0) then
       Failure.undoing
         (fun () -> shrink t n)
-        (fun () -> wait_for_room ~taken:true t n ~patience:default_patience ~wanted:always))
+        (fun () -> wait_for_room ~taken:true t n ~patience:default_patience ~wanted))
 
 let note t n = if n > 0 && t.state <> Over then add t n
 
@@ -354,7 +371,7 @@ let current () = if Owner.is_other () then None else Task_local.get here
 
 let hold n =
   match current () with
-  | Some t when n > 0 ->
+  | Some t when n >= 0 ->
       grow t n;
       t.by_hold <- t.by_hold + n
   | Some _ | None -> ()
