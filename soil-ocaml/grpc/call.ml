@@ -139,7 +139,11 @@ let body t ~patient =
     | exception Http.Refused code -> Soil_backtrace.raise (Status.Failed (refused code))
   in
   let source = Soil.Flow.source ~name:"grpc" read in
-  match t.form with Plain | Web -> source | Web_text -> Web.source source
+  match t.form with
+  | Plain | Web -> source
+  | Web_text ->
+      Soil.Budget.hold Web.source_bytes;
+      Web.source source
 
 (** [reader t decode ~patient] reads the request's messages, which may come as slowly as the client
     likes if [patient]. *)
@@ -192,6 +196,9 @@ let whole t frame =
       Soil.Budget.give_back (String.length frame);
       Http.string ~headers:(head t) text
 
+(* What the task of a handler takes beside its request's, by measurement. *)
+let task_bytes = 1024
+
 (** [streamed t f] is the response whose messages [f send] sends. [f] runs in a task of its own,
     which begins now; the head is sent with the first message. *)
 let streamed t f =
@@ -202,8 +209,11 @@ let streamed t f =
         t.is_begun <- true;
         Promise.fulfil first None));
   let send message =
+    (* This closure would keep it while its frame waits for the client. *)
+    let message = ref message in
     Soil.Budget.scratch @@ fun hold ->
-    let frame = frame t ~hold message in
+    let frame = frame t ~hold !message in
+    message := "";
     t.begin_ ();
     let sink = Promise.await opened in
     guard t (fun () -> D.write_string sink frame)
@@ -213,6 +223,7 @@ let streamed t f =
     if not t.is_begun then Promise.fulfil first (Some outcome);
     outcome
   in
+  Soil.Budget.hold task_bytes;
   (* Not waited for if nothing asks for the body. *)
   let task = Soil.Task.spawn_daemon (Http.scope t.request) run in
   let final = function

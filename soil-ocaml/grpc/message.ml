@@ -48,9 +48,12 @@ type 'a reader = {
   mutable held : int;  (** Bytes counted for the last message. *)
 }
 
+(* For prefixes: what doesn't fit is read to where it belongs. *)
+let input_bytes = 512
+
 let reader ?(encoding = fun () -> None) ?(at_end = ignore) ~max decode source =
   {
-    input = Reader.create source;
+    input = Reader.create ~size:input_bytes source;
     encoding;
     at_end;
     max;
@@ -132,6 +135,8 @@ let take r =
   let p = match r.partial with Some p -> p | None -> begin_message r in
   fill r p;
   let text = content r p in
+  (* Others may have used up the memory while it came. *)
+  Soil.Budget.hold 0;
   r.partial <- None;
   r.was_compressed <- p.is_compressed;
   match r.decode text with

@@ -92,6 +92,9 @@ let unsupported request =
 
 let report (c : call) e backtrace = Http.report c.request e backtrace
 
+(* What a call takes beside its request, by measurement. *)
+let call_bytes = 2048
+
 let handler ?(max_message = 1 lsl 22) ?(max_metadata = 8192) ?(max_seconds = infinity)
     ?(encodings = []) ?(web = false) ?(observe = fun _ _ _ -> ()) ?(on_exception = report)
     ?(others = unsupported) rpcs =
@@ -154,6 +157,7 @@ let handler ?(max_message = 1 lsl 22) ?(max_metadata = 8192) ?(max_seconds = inf
           Http.error request ~headers:(H.init_with "allow" "POST") `Method_not_allowed
         else
           let path = Http.path request in
+          Soil.Budget.hold call_bytes;
           let call = call request form path in
           match
             let r = find path in

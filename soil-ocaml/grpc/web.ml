@@ -28,6 +28,9 @@ let decode text =
   go 0;
   Buffer.contents b
 
+(* Characters and what they are decoded to. *)
+let source_bytes = 12288
+
 let source body =
   let input = Reader.create body in
   (* Decoded bytes for the next reads. *)
