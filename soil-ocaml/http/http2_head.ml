@@ -125,8 +125,9 @@ let request fields ~last : Head.request =
   let meth, headers =
     match protocol with
     | None -> (meth, headers)
-    (* A key means nothing here (RFC 8441 §5). *)
-    | Some "websocket" -> ("GET", H.add_list (H.remove headers "sec-websocket-key") websocket_fields)
+    (* The handshake has none (RFC 8441 §5): a backend of HTTP/1.1 gets ours. *)
+    | Some "websocket" when H.mem headers "sec-websocket-key" -> Head.refuse `Bad_request
+    | Some "websocket" -> ("GET", H.add_list headers websocket_fields)
     | Some _ -> Head.refuse `Not_implemented
   in
   let request =
