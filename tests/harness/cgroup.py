@@ -1,5 +1,5 @@
-"""A control group with a limit of memory: version 2 where it has that controller, else version 1
-(Linux `Documentation/admin-guide/cgroup-v2.rst`, `Documentation/admin-guide/cgroup-v1/memory.rst`).
+"""A control group with a limit: version 2 where it has that controller, else version 1 (Linux
+`Documentation/admin-guide/cgroup-v2.rst`, `Documentation/admin-guide/cgroup-v1/memory.rst`).
 """
 
 import contextlib
@@ -11,49 +11,41 @@ from harness.context import Skip
 ROOT = "/sys/fs/cgroup"
 
 
-def _write(path, text):
+class Unavailable(Skip):
+    """No such group can be made here; the text has the reason."""
+
+
+def write(path, text):
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
 
 
-def _version2(folder, limit):
-    with contextlib.suppress(OSError):
-        _write(f"{ROOT}/cgroup.subtree_control", "+memory")
-    _write(f"{folder}/memory.max", str(limit))
-    # Else the kernel swaps first, where it can.
-    with contextlib.suppress(OSError):
-        _write(f"{folder}/memory.swap.max", "0")
+class Group:
+    """A group for the duration of the `with` block; `prefix` are the words before a command that
+    runs in it. `places` are folders of groups, each with a function that sets the limit `what` of
+    one in it."""
 
-
-def _version1(folder, limit):
-    _write(f"{folder}/memory.limit_in_bytes", str(limit))
-    with contextlib.suppress(OSError):
-        _write(f"{folder}/memory.swappiness", "0")
-
-
-class MemoryLimit:
-    """A group with `limit` bytes of memory for the duration of the `with` block; `prefix` are the
-    words before a command that runs in it. Skips the test where no group can be made."""
-
-    def __init__(self, limit):
-        self.limit = limit
+    def __init__(self, what, *places):
+        self.what = what
+        self.places = places
 
     def __enter__(self):
         problems = []
-        for parent, set_limit in ((ROOT, _version2), (f"{ROOT}/memory", _version1)):
+        for parent, set_limit in self.places:
             if not os.path.exists(f"{parent}/cgroup.procs"):
                 continue
-            self.folder = f"{parent}/soil-test-{os.getpid()}-{time.monotonic_ns()}"
+            self.folder = f"{parent}/soil-{os.getpid()}-{time.monotonic_ns()}"
             try:
                 os.mkdir(self.folder)
-                set_limit(self.folder, self.limit)
+                set_limit(self.folder)
             except OSError as problem:
                 problems.append(str(problem))
                 self._remove()
                 continue
             self.prefix = ["sh", "-c", f'echo $$ >{self.folder}/cgroup.procs && exec "$@"', "sh"]
             return self
-        raise Skip(f"no control group of memory can be made: {'; '.join(problems) or 'none here'}")
+        reasons = "; ".join(problems) or f"none at {ROOT}"
+        raise Unavailable(f"no control group with a limit of {self.what} can be made: {reasons}")
 
     def __exit__(self, *_):
         # A reaped process may still count for a moment.
@@ -70,3 +62,23 @@ class MemoryLimit:
         except OSError:
             return False
         return True
+
+
+class MemoryLimit(Group):
+    """A group with `limit` bytes of memory."""
+
+    def __init__(self, limit):
+        def version2(folder):
+            with contextlib.suppress(OSError):
+                write(f"{ROOT}/cgroup.subtree_control", "+memory")
+            write(f"{folder}/memory.max", str(limit))
+            # Else the kernel swaps first, where it can.
+            with contextlib.suppress(OSError):
+                write(f"{folder}/memory.swap.max", "0")
+
+        def version1(folder):
+            write(f"{folder}/memory.limit_in_bytes", str(limit))
+            with contextlib.suppress(OSError):
+                write(f"{folder}/memory.swappiness", "0")
+
+        super().__init__("memory", (ROOT, version2), (f"{ROOT}/memory", version1))
