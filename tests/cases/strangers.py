@@ -103,9 +103,11 @@ def one_way(tap, form, way, megabytes, number, before):
     for peer in peers:
         peer.close()
     tries.append(timed(f"{way}: after", honest, tap)[0])
-    # A process gives memory back once it has more than half of its limit.
+    # A process gives memory back once it has more than half of its limit. Tables stay as large as
+    # the greatest number of tasks made them.
     kept = 1 / 2 if form == SOCKETS else 3 / 8
-    timed(f"{way}: returned", returned, tap, megabytes, before, kept, 2 << 20)
+    tables = (2 << 20) + (megabytes << 20) // 64
+    timed(f"{way}: returned", returned, tap, megabytes, before, kept, tables)
     return max(tries)
 
 
