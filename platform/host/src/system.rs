@@ -244,30 +244,28 @@ impl Simulation for Host {
 }
 
 /// What Linux can still give this process. When that is less than half of its memory, it first gets
-/// back what the C library's heap has free: at most once a second, and every ten seconds where that
-/// was little.
+/// back what the C library's heap has free: at most once a second, and for a fiftieth of the time.
 fn free_memory() -> u64 {
     static NEXT_TRIM: AtomicU64 = AtomicU64::new(0);
     const SECOND: u64 = 1_000_000_000;
     let total = Host::total_memory();
     let free = limit::free();
-    let now = clock(libc::CLOCK_MONOTONIC);
+    let begun = clock(libc::CLOCK_MONOTONIC);
     let next = NEXT_TRIM.load(Ordering::Relaxed);
     let is_due = free < total / 2
-        && now >= next
+        && begun >= next
         && NEXT_TRIM
-            .compare_exchange(next, now + SECOND, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(next, begun + SECOND, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
     if !is_due {
         return free;
     }
     // SAFETY: gives back pages that no allocation uses.
     unsafe { libc::malloc_trim(0) };
-    let after = limit::free();
-    if after < free.saturating_add(total / 16) {
-        NEXT_TRIM.store(now + 10 * SECOND, Ordering::Relaxed);
-    }
-    after
+    let ended = clock(libc::CLOCK_MONOTONIC);
+    let pause = SECOND.max(50 * ended.saturating_sub(begun));
+    NEXT_TRIM.store(ended + pause, Ordering::Relaxed);
+    limit::free()
 }
 
 /// Pages of memory that the process occupies (the second number of `/proc/self/statm`, proc(5)).
