@@ -135,7 +135,7 @@ Frame = collections.namedtuple("Frame", "kind flags stream payload")
 
 class Connection:
     """A client's connection. It reads whenever it sends, so that neither side waits for the other,
-    and acknowledges settings and pings if `polite`."""
+    and acknowledges settings and pings if `polite`. `get` gives the connection's window back."""
 
     def __init__(self, host, port=8000, pairs=(), polite=True, preface=None, patience=PATIENCE):
         self.socket = socket.create_connection((host, port), timeout=patience)
@@ -248,4 +248,8 @@ class Connection:
         """(status, body) of one more request."""
         stream = self.stream()
         self.send(get(stream, path, **options))
-        return self.response(stream)
+        answer, body = self.response(stream)
+        if answer and body:
+            # With the next frames.
+            self.output += window_update(0, len(body))
+        return answer, body
