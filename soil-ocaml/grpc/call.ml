@@ -209,11 +209,8 @@ let streamed t f =
         t.is_begun <- true;
         Promise.fulfil first None));
   let send message =
-    (* This closure would keep it while its frame waits for the client. *)
-    let message = ref message in
     Soil.Budget.scratch @@ fun hold ->
-    let frame = frame t ~hold !message in
-    message := "";
+    let frame = frame t ~hold message in
     t.begin_ ();
     let sink = Promise.await opened in
     guard t (fun () -> D.write_string sink frame)

@@ -186,6 +186,52 @@ let untaken () =
     (fun kind -> List.iter (check kind) [ "Echo"; "Join"; "Split"; "Chat" ])
     [ "application/grpc"; "application/grpc-web"; "application/grpc-web-text" ]
 
+(* What a call takes beside its request counts while it waits, and its messages are garbage once
+   their frames are made. *)
+let calls () =
+  let held () = (Soil.Budget.statistics ()).held in
+  let counted = ref [] and weak = Weak.create 1 in
+  let note () = counted := held () :: !counted in
+  let answer _ _ =
+    note ();
+    "a"
+  in
+  let send_one _ _ send =
+    note ();
+    let text = String.make 100_000 'x' in
+    Weak.set weak 0 (Some text);
+    send text
+  in
+  let app = S.handler ~web:true [ S.unary echo answer; S.server_stream split send_one ] in
+  let counts kind path =
+    counted := [];
+    let client, server = Soil.Flow.pair () in
+    let body = message "a" in
+    let body = if String.ends_with ~suffix:"text" kind then Base64.encode_exn body else body in
+    let serve () =
+      D.with_close server (fun d -> try Server.connection d app with Soil.Error _ -> ())
+    in
+    let ask () =
+      D.write_string client (request ~kind ~path:("/test.Strings/" ^ path) body);
+      while !counted = [] do
+        Soil.Task.yield ()
+      done;
+      (* The frame waits for the client. *)
+      for _ = 1 to 10 do
+        Soil.Task.yield ()
+      done;
+      Gc.full_major ();
+      bool "the message is garbage" true (Weak.get weak 0 = None);
+      D.close client
+    in
+    ignore (Soil.Task.both serve ask);
+    List.hd !counted
+  in
+  let plain = counts "application/grpc" "Echo" in
+  bool "a call" true (plain > 2048);
+  bool "a task" true (counts "application/grpc" "Split" - plain > 900);
+  bool "base64" true (counts "application/grpc-web-text" "Echo" - plain > 12_000)
+
 (* Those of a handler: what its own calls have counted is given back when they are over. *)
 let calls_of_a_handler () =
   let peer = Soil.Budget.create () in
@@ -348,6 +394,7 @@ let tests =
     in_run "malformed requests" malformed;
     in_run "a client that leaves" vanished;
     in_run "memory" memory;
+    in_run "calls" calls;
     in_run "responses that nobody takes" untaken;
     in_run "calls of a handler" calls_of_a_handler;
     in_run "grpc-timeout" timeouts;
