@@ -260,3 +260,24 @@ impl core::fmt::Display for Hexadecimal<'_> {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_handler_of_the_runtime_runs_first_and_comes_back() {
+        let of = |signal| signals::whole_action(signal).sa_sigaction;
+        let own = handle as *const () as usize;
+        // Rust's runtime has a handler of SIGSEGV, as OCaml's has.
+        let before = of(libc::SIGSEGV);
+        assert!(![libc::SIG_DFL, libc::SIG_IGN, own].contains(&before));
+        for _ in 0..2 {
+            install();
+            assert!([libc::SIGSEGV, libc::SIGILL].map(of) == [own; 2]);
+            assert_eq!(BEFORE.0.load(Ordering::Relaxed), before);
+        }
+        remove();
+        assert!([libc::SIGSEGV, libc::SIGILL].map(of) == [before, libc::SIG_DFL]);
+    }
+}

@@ -210,6 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn the_build_id_is_the_linkers() {
+        // SHA-1, MD5, a UUID or xxHash (ld(1), --build-id), where the linker adds one.
+        let id = Modules::new().build_id();
+        assert!(
+            id.is_none_or(|id| [8, 16, 20].contains(&id.len())),
+            "{id:?}"
+        );
+    }
+
+    #[test]
     fn lines_are_whole() {
         let mut found: Vec<String> = Vec::new();
         lines(c"/proc/self/status", &mut |line| {

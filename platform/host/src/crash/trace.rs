@@ -92,7 +92,9 @@ pub fn print(modules: &Modules, instruction: u64, leaf: Option<u64>, stack: u64)
         last = Some(leaf);
     }
     let mut trace = Trace { modules, last };
-    trace.scan(first_readable(stack & !7), true);
+    trace.scan(first_readable(stack & !7), true, &mut |address| {
+        frame(modules, address, true);
+    });
 }
 
 /// The first address of a stack that can be read: after an overflow the stack pointer has passed
@@ -115,9 +117,9 @@ struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// Prints the return addresses on the stack from `stack` on. With `calls_c`, OCaml may have
-    /// called C on this stack: the frames of OCaml's stack come where it has.
-    fn scan(&mut self, stack: u64, mut calls_c: bool) {
+    /// Calls `each` with the return addresses on the stack from `stack` on. With `calls_c`, OCaml may
+    /// have called C on this stack: the frames of OCaml's stack come where it has.
+    fn scan(&mut self, stack: u64, mut calls_c: bool, each: &mut impl FnMut(u64)) {
         let len = (CHUNK * 8) as u64;
         let end = stack.saturating_add(MAX_WORDS * 8);
         let (mut at, mut frames) = (stack, 0);
@@ -130,7 +132,7 @@ impl Trace<'_> {
                 }
                 if is_return_address(self.modules, *word) {
                     if self.last.replace(*word) != Some(*word) {
-                        frame(self.modules, *word, true);
+                        each(*word);
                         frames += 1;
                     }
                     if frames == MAX_FRAMES {
@@ -138,7 +140,7 @@ impl Trace<'_> {
                     }
                 } else if calls_c && let Some(other) = self.other_stack(*word, address) {
                     calls_c = false;
-                    self.scan(other, false);
+                    self.scan(other, false, each);
                 }
             }
             at = start + len;
@@ -159,5 +161,163 @@ impl Trace<'_> {
         }
         let to = load(pointer.checked_add(RETURN_AT)?)?;
         is_return_address(self.modules, to).then_some(pointer)
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use core::arch::asm;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn modules() -> Modules {
+        let mut modules = Modules::new();
+        modules.read();
+        modules
+    }
+
+    /// Addresses after a call, at each alignment.
+    fn returns() -> [u64; 8] {
+        macro_rules! after_call {
+            ($nops:literal) => {{
+                let address: u64;
+                // SAFETY: the call pushes the next instruction's address, which is popped at once.
+                unsafe {
+                    asm!(
+                        concat!(".p2align 3; .fill ", $nops, ", 1, 0x90; call 2f; 2: pop {}"),
+                        out(reg) address
+                    );
+                }
+                address
+            }};
+        }
+        [
+            after_call!(0),
+            after_call!(1),
+            after_call!(2),
+            after_call!(3),
+            after_call!(4),
+            after_call!(5),
+            after_call!(6),
+            after_call!(7),
+        ]
+    }
+
+    fn scanned(modules: &Modules, stack: &[u64], calls_c: bool) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut trace = Trace {
+            modules,
+            last: None,
+        };
+        trace.scan(stack.as_ptr() as u64, calls_c, &mut |word| found.push(word));
+        found
+    }
+
+    /// Room before and after a stack, so that a scan reads nothing else.
+    fn stack(words: usize) -> Vec<u64> {
+        vec![0; words + MAX_WORDS as usize + 2 * CHUNK]
+    }
+
+    #[test]
+    fn words_of_this_process_are_read() {
+        let words: Vec<u64> = (0..3 * CHUNK as u64).collect();
+        for (address, number) in (words.as_ptr() as u64..)
+            .step_by(8)
+            .zip(0..2 * CHUNK as u64)
+        {
+            assert_eq!(load(address), Some(number));
+        }
+        assert!(is_readable(words.as_ptr() as u64 + 3));
+        assert!(!is_readable(0) && !is_readable(8) && load(u64::MAX - 7).is_none());
+    }
+
+    #[test]
+    fn an_address_after_a_call_is_a_return_address() {
+        let modules = modules();
+        for address in returns() {
+            assert!(is_return_address(&modules, address), "{address:#x}");
+            assert!(!is_return_address(&modules, address + 1), "{address:#x}");
+        }
+        let data = [0u64; 2];
+        assert!(!is_return_address(&modules, data.as_ptr() as u64 + 8));
+        assert!(!is_return_address(&modules, 0) && !is_return_address(&modules, u64::MAX));
+    }
+
+    #[test]
+    fn return_addresses_of_a_stack_come_in_their_order() {
+        let modules = modules();
+        let [a, b, c, ..] = returns();
+        let mut words = stack(300);
+        (words[0], words[1], words[63], words[64], words[299]) = (a, a, b, 7, c);
+        assert_eq!(scanned(&modules, &words, true), [a, b, c]);
+        assert_eq!(scanned(&modules, &words[1..], true), [a, b, c]);
+        assert_eq!(scanned(&modules, &words[2..], true), [b, c]);
+    }
+
+    #[test]
+    fn a_scan_ends() {
+        let modules = modules();
+        let [a, b, ..] = returns();
+        let mut words = stack(2 * CHUNK);
+        words[MAX_WORDS as usize - 1] = a;
+        words[MAX_WORDS as usize + CHUNK] = b;
+        assert_eq!(scanned(&modules, &words, true), [a]);
+        let mut many = stack(200);
+        for (at, word) in many.iter_mut().take(200).enumerate() {
+            *word = [a, b][at % 2];
+        }
+        assert_eq!(scanned(&modules, &many, true).len(), MAX_FRAMES);
+    }
+
+    #[test]
+    fn the_stack_of_ocaml_comes_where_it_called_c() {
+        let modules = modules();
+        let [a, b, c, ..] = returns();
+        let ocaml = {
+            let mut words = stack(40);
+            words[2] = words.as_ptr() as u64 + 40 * 8;
+            words[10 + RETURN_AT as usize / 8] = b;
+            words
+        };
+        let at = ocaml.as_ptr() as u64;
+        let of = |stack, pointer, words: &mut Vec<u64>| {
+            (words[0], words[5], words[6], words[9]) = (a, stack, pointer, c);
+            scanned(&modules, words, true)
+        };
+        let mut words = stack(10);
+        assert_eq!(of(at, at + 10 * 8, &mut words), [a, b, c]);
+        assert_eq!(scanned(&modules, &words, false), [a, c]);
+        // Not on the stack, not a multiple of words, no call there.
+        for (stack, pointer) in [
+            (at, at + 40 * 8),
+            (at + 8, at),
+            (at, at + 10 * 8 + 1),
+            (at + 1, at + 10 * 8),
+            (at, at + 8 * 8),
+            (0, at),
+            (u64::MAX - 7, at),
+            (at, u64::MAX - 7),
+        ] {
+            assert_eq!(of(stack, pointer, &mut words), [a, c], "{stack:#x}");
+        }
+    }
+
+    #[test]
+    fn a_stack_that_has_overflowed_begins_at_its_end() {
+        let pages = 4 * PAGE as usize;
+        // SAFETY: a new mapping, whose first half loses its rights, and which is unmapped below.
+        let start = unsafe {
+            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let start = libc::mmap(core::ptr::null_mut(), pages, rights, flags, -1, 0);
+            libc::mprotect(start, pages / 2, libc::PROT_NONE);
+            start
+        };
+        let first = start as u64;
+        assert_eq!(first_readable(first + 8), first + 2 * PAGE);
+        assert_eq!(first_readable(first + 3 * PAGE + 8), first + 3 * PAGE + 8);
+        // SAFETY: the mapping of above.
+        unsafe { libc::munmap(start, pages) };
     }
 }
