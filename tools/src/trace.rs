@@ -583,6 +583,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_files_name_says_whether_it_is_a_page() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (program, trace) = (std::path::Path::new("main.exe"), Trace::default());
+        for (name, begin, viewer) in [
+            ("OUT.html", "<!doctype html>", "in a browser"),
+            ("OUT.json", "{", "ui.perfetto.dev"),
+            ("html", "{", "ui.perfetto.dev"),
+        ] {
+            let out = folder.path().join(name);
+            let message = trace.write(program, &out).expect("written");
+            let text = std::fs::read_to_string(&out).expect("text");
+            assert!(text.to_lowercase().starts_with(begin), "{name}: {text:.80}");
+            assert!(message.contains(viewer), "{name}: {message}");
+        }
+    }
+
     /// The records of the file, and the number of tasks.
     fn records(trace: &Trace) -> (Vec<serde_json::Value>, usize) {
         let mut text = Vec::new();
