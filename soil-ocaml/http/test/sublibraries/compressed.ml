@@ -251,6 +251,15 @@ let decompression () =
   let rest = String.sub file 10 (String.length file - 10) in
   let head = "\x1f\x8b\x08\x1e\000\000\000\000\000\xff\003\000abcname\000comment\000xx" in
   is "all of a head" (Ok text) (G.decompress ~max:n (head ^ rest));
+  (* The head ends after the text. *)
+  List.iter
+    (fun rest ->
+      is "a short head" (Error `Malformed) (G.decompress ~max:n (String.sub head 0 3 ^ rest)))
+    [
+      "\002\000\000\000\000\000\xff";
+      "\002\000\000\000\000\000\xffx";
+      "\004\000\000\000\000\000\xff\005\000abc";
+    ];
   (* A bomb: its limit costs no more than that. *)
   let bomb = G.compress (String.make 50_000_000 'x') in
   let before = Gc.allocated_bytes () in
