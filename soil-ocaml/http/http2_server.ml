@@ -117,8 +117,9 @@ let answer_or_cut t s conn answer =
       if Server_error.is_cancelled e then Soil_backtrace.reraise e backtrace
       else t.failed conn e backtrace
 
-(* What a stream and its task take beside their head, by measurement. *)
-let stream_bytes = 3072
+(* What a stream and its task take beside their head, by measurement: 3 KiB of values, and as much
+   for the task's stack, which doesn't shrink, and for the collector's garbage. *)
+let stream_bytes = 6144
 
 (* Streams of a connection that wait for memory, beyond which they are refused: the task that waits
    takes memory itself. *)
