@@ -117,8 +117,8 @@ struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// Calls `each` with the return addresses on the stack from `stack` on. With `calls_c`, OCaml may
-    /// have called C on this stack: the frames of OCaml's stack come where it has.
+    /// Calls `each` with the return addresses on the stack from `stack` on. With `calls_c`, OCaml
+    /// may have called C on this stack: the frames of OCaml's stack come where it has.
     fn scan(&mut self, stack: u64, mut calls_c: bool, each: &mut impl FnMut(u64)) {
         let len = (CHUNK * 8) as u64;
         let end = stack.saturating_add(MAX_WORDS * 8);
