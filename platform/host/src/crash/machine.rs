@@ -75,6 +75,35 @@ mod x86_64 {
         let is_indirect = |at: usize| before[at] == 0xff && before[at + 1] & 0x38 == 0x10;
         before[3] == 0xe8 || [6, 5, 4, 2, 1].into_iter().any(is_indirect)
     }
+
+    /// Addresses after a call, at each alignment.
+    #[cfg(test)]
+    pub fn after_calls() -> [u64; 8] {
+        macro_rules! after_call {
+            ($nops:literal) => {{
+                let address: u64;
+                // SAFETY: the call pushes the next instruction's address, which is popped at once.
+                unsafe {
+                    core::arch::asm!(
+                        concat!(".p2align 3; .fill ", $nops, ", 1, 0x90"),
+                        "call 2f; 2: pop {}",
+                        out(reg) address,
+                    );
+                }
+                address
+            }};
+        }
+        [
+            after_call!(0),
+            after_call!(1),
+            after_call!(2),
+            after_call!(3),
+            after_call!(4),
+            after_call!(5),
+            after_call!(6),
+            after_call!(7),
+        ]
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -123,6 +152,36 @@ mod aarch64 {
         word & 0xfc00_0000 == 0x9400_0000
             || word & 0xffff_fc1f == 0xd63f_0000
             || word & 0xfeff_f800 == 0xd63f_0800
+    }
+
+    /// Addresses after a call, at each alignment.
+    #[cfg(test)]
+    pub fn after_calls() -> [u64; 8] {
+        macro_rules! after_call {
+            ($nops:literal) => {{
+                let address: u64;
+                // SAFETY: the call goes to the next instruction.
+                unsafe {
+                    core::arch::asm!(
+                        concat!(".p2align 3; .fill ", $nops, ", 4, 0xd503201f"),
+                        "bl 2f; 2: mov {}, x30",
+                        out(reg) address,
+                        out("x30") _,
+                    );
+                }
+                address
+            }};
+        }
+        [
+            after_call!(0),
+            after_call!(1),
+            after_call!(2),
+            after_call!(3),
+            after_call!(4),
+            after_call!(5),
+            after_call!(6),
+            after_call!(7),
+        ]
     }
 }
 

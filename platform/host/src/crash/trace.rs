@@ -164,10 +164,10 @@ impl Trace<'_> {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use core::arch::asm;
+    use crate::crash::machine::after_calls;
     use std::vec;
     use std::vec::Vec;
 
@@ -175,33 +175,6 @@ mod tests {
         let mut modules = Modules::new();
         modules.read();
         modules
-    }
-
-    /// Addresses after a call, at each alignment.
-    fn returns() -> [u64; 8] {
-        macro_rules! after_call {
-            ($nops:literal) => {{
-                let address: u64;
-                // SAFETY: the call pushes the next instruction's address, which is popped at once.
-                unsafe {
-                    asm!(
-                        concat!(".p2align 3; .fill ", $nops, ", 1, 0x90; call 2f; 2: pop {}"),
-                        out(reg) address
-                    );
-                }
-                address
-            }};
-        }
-        [
-            after_call!(0),
-            after_call!(1),
-            after_call!(2),
-            after_call!(3),
-            after_call!(4),
-            after_call!(5),
-            after_call!(6),
-            after_call!(7),
-        ]
     }
 
     fn scanned(modules: &Modules, stack: &[u64], calls_c: bool) -> Vec<u64> {
@@ -235,7 +208,7 @@ mod tests {
     #[test]
     fn an_address_after_a_call_is_a_return_address() {
         let modules = modules();
-        for address in returns() {
+        for address in after_calls() {
             assert!(is_return_address(&modules, address), "{address:#x}");
             assert!(!is_return_address(&modules, address + 1), "{address:#x}");
         }
@@ -247,7 +220,7 @@ mod tests {
     #[test]
     fn return_addresses_of_a_stack_come_in_their_order() {
         let modules = modules();
-        let [a, b, c, ..] = returns();
+        let [a, b, c, ..] = after_calls();
         let mut words = stack(300);
         (words[0], words[1], words[63], words[64], words[299]) = (a, a, b, 7, c);
         assert_eq!(scanned(&modules, &words, true), [a, b, c]);
@@ -258,7 +231,7 @@ mod tests {
     #[test]
     fn a_scan_ends() {
         let modules = modules();
-        let [a, b, ..] = returns();
+        let [a, b, ..] = after_calls();
         let mut words = stack(2 * CHUNK);
         words[MAX_WORDS as usize - 1] = a;
         words[MAX_WORDS as usize + CHUNK] = b;
@@ -273,7 +246,7 @@ mod tests {
     #[test]
     fn the_stack_of_ocaml_comes_where_it_called_c() {
         let modules = modules();
-        let [a, b, c, ..] = returns();
+        let [a, b, c, ..] = after_calls();
         let ocaml = {
             let mut words = stack(40);
             words[2] = words.as_ptr() as u64 + 40 * 8;
