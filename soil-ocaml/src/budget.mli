@@ -27,14 +27,15 @@ val hold : int -> unit
 (** [hold n] counts [n] bytes for the peer of this task until its connection ends ([soil.http]:
     until its response was sent), or until {!give_back}. Waits for room for two seconds at most, and
     then raises {!Error.Error} with [Out_of_memory], which [soil.http] answers with 503. In tasks
-    without a peer it does nothing. *)
+    without a peer it does nothing. [hold 0] only waits, where more is counted than there is. *)
 
 val give_back : int -> unit
 (** [give_back n] gives back [n] of the bytes that {!hold} has counted, or all if there are fewer.
 *)
 
 val hold_made : int -> unit
-(** [hold_made n] is {!hold}[ n] for bytes that are in memory already: they count while it waits. *)
+(** [hold_made n] is {!hold}[ n] for bytes that are in memory already: they count while it waits,
+    which it doesn't where the machine, or the process's limit, has little memory left. *)
 
 val scratch : ((int -> unit) -> 'a) -> 'a
 (** [scratch f] is [f more], which works with memory that it needs until then: [more n] is
@@ -94,8 +95,8 @@ val grow : ?patience:float -> ?wanted:(unit -> bool) -> t -> int -> unit
     more is counted than there is. *)
 
 val count : t -> int -> unit
-(** [count t n] is [grow t n] for [n] bytes that are in memory already: they count while it waits,
-    and it gives them back if it raises. *)
+(** [count t n] is [grow t n] for [n] bytes that are in memory already, as {!hold_made} counts them.
+    It gives them back if it raises. *)
 
 val note : t -> int -> unit
 (** [note t n] is {!count}[ t n] without waiting for room: for few bytes, that come while a task
