@@ -7,6 +7,23 @@ use core::ffi::c_void;
 /// The largest `si_code` of SIGSEGV that has an address (`SEGV_PKUERR`); the kernel's own is 128.
 pub const LAST_OF_ADDRESSES: i32 = 4;
 
+/// What the macro gives for 0 to 7 instructions without effect before the call.
+#[cfg(test)]
+macro_rules! at_each_alignment {
+    ($after_call:ident) => {
+        [
+            $after_call!(0),
+            $after_call!(1),
+            $after_call!(2),
+            $after_call!(3),
+            $after_call!(4),
+            $after_call!(5),
+            $after_call!(6),
+            $after_call!(7),
+        ]
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     /// The distance of a return address from the stack pointer that OCaml saves when it calls C.
@@ -93,16 +110,7 @@ mod x86_64 {
                 address
             }};
         }
-        [
-            after_call!(0),
-            after_call!(1),
-            after_call!(2),
-            after_call!(3),
-            after_call!(4),
-            after_call!(5),
-            after_call!(6),
-            after_call!(7),
-        ]
+        at_each_alignment!(after_call)
     }
 }
 
@@ -172,16 +180,7 @@ mod aarch64 {
                 address
             }};
         }
-        [
-            after_call!(0),
-            after_call!(1),
-            after_call!(2),
-            after_call!(3),
-            after_call!(4),
-            after_call!(5),
-            after_call!(6),
-            after_call!(7),
-        ]
+        at_each_alignment!(after_call)
     }
 }
 
