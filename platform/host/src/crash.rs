@@ -17,6 +17,7 @@
 //! OCaml has a handler of SIGSEGV, which turns the overflow of a stack into `Stack_overflow`. It
 //! runs first; where it gives up, the report follows.
 
+mod fault;
 mod machine;
 mod maps;
 mod output;
@@ -28,6 +29,7 @@ use crate::signals;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use fault::{Cause, Fault};
 use maps::Modules;
 use output::line;
 
@@ -39,8 +41,6 @@ const SIGNALS: [(i32, &str); 5] = [
     (libc::SIGABRT, "SIGABRT"),
 ];
 
-/// Bytes around a stack pointer within which a fault is an overflow of the stack.
-const NEAR: u64 = 1 << 16;
 /// Bytes of the report's stack.
 const STACK: usize = 1 << 16;
 
@@ -227,30 +227,24 @@ fn reason(event: &Event, context: &libc::ucontext_t) {
     if code <= 0 {
         return line(format_args!("soil: crash: process {sender} sent {name}"));
     }
-    let stack = machine::stack(context);
-    let meaning = match event.signal {
-        libc::SIGILL => return of_instruction(name, "an invalid instruction", address),
-        libc::SIGFPE => return of_instruction(name, "an invalid operation", address),
-        libc::SIGSEGV if code > machine::LAST_OF_ADDRESSES => {
-            let at = machine::instruction(context);
-            return of_instruction(name, "an address that can't exist, used", at);
-        }
-        libc::SIGBUS => "no memory is behind it, or it is misaligned",
-        libc::SIGSEGV if address.abs_diff(stack) < NEAR && !trace::is_readable(address) => {
-            "a stack overflow"
-        }
-        libc::SIGSEGV if address < 0x1000 => "a null pointer was used",
-        libc::SIGSEGV if code == 2 => "the mapping doesn't permit it",
-        _ => "nothing is mapped there",
+    let fault = Fault {
+        signal: event.signal,
+        code,
+        address,
+        instruction: machine::instruction(context),
+        stack: machine::stack(context),
     };
-    let access = machine::access(context);
-    line(format_args!(
-        "soil: crash: {name}: {access} at {address:#x}: {meaning}"
-    ));
-}
-
-fn of_instruction(name: &str, what: &str, address: u64) {
-    line(format_args!("soil: crash: {name}: {what} at {address:#x}"));
+    match fault.cause(trace::is_readable) {
+        Cause::Instruction(what, at) => {
+            line(format_args!("soil: crash: {name}: {what} at {at:#x}"));
+        }
+        Cause::Access(what) => {
+            let access = machine::access(context);
+            line(format_args!(
+                "soil: crash: {name}: {access} at {address:#x}: {what}"
+            ));
+        }
+    }
 }
 
 struct Hexadecimal<'a>(&'a [u8]);
@@ -262,22 +256,4 @@ impl core::fmt::Display for Hexadecimal<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_handler_of_the_runtime_runs_first_and_comes_back() {
-        let of = |signal| signals::whole_action(signal).sa_sigaction;
-        let own = handle as *const () as usize;
-        // Rust's runtime has a handler of SIGSEGV, as OCaml's has.
-        let before = of(libc::SIGSEGV);
-        assert!(![libc::SIG_DFL, libc::SIG_IGN, own].contains(&before));
-        for _ in 0..2 {
-            install();
-            assert!([libc::SIGSEGV, libc::SIGILL].map(of) == [own; 2]);
-            assert_eq!(BEFORE.0.load(Ordering::Relaxed), before);
-        }
-        remove();
-        assert!([libc::SIGSEGV, libc::SIGILL].map(of) == [before, libc::SIG_DFL]);
-    }
-}
+mod tests;

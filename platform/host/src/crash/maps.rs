@@ -7,7 +7,7 @@ use core::ffi::CStr;
 const MAX_MODULES: usize = 64;
 const MAX_PATH: usize = 160;
 
-const PROGRAM: &CStr = c"/proc/self/exe";
+pub const PROGRAM: &CStr = c"/proc/self/exe";
 
 /// A mapping of code.
 #[derive(Clone, Copy)]

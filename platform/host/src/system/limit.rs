@@ -208,6 +208,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_free_is_a_part_of_the_machine() {
+        let mut text = [0; GROUPS];
+        let machine = contents(c"/proc/meminfo", &mut text).expect("Linux");
+        let total = number(machine, "MemTotal:").expect("a number") * 1024;
+        assert!(((1 << 20)..total).contains(&free()), "{total}");
+    }
+
+    #[test]
     fn what_is_left_of_a_group() {
         const FILES: Files = &[
             ("/sys/fs/cgroup/a/memory.max", "1000\n"),
