@@ -444,6 +444,7 @@ type exchange = {
   head : Head.response;
   content : Body.t;
   on_trailers : H.t -> unit;
+  payer : Soil.Budget.t option;  (** Whose request this one is for. *)
   mutable is_finished : bool;
   held : exchange option ref;
 }
@@ -459,6 +460,11 @@ let enter t origin =
   let place = place_of t origin in
   place.users <- place.users + 1;
   place
+
+(* What the connection holds is no longer counted, nor a head of [size] bytes. *)
+let forget_payer conn payer size =
+  Option.iter (fun payer -> Soil.Budget.shrink payer size) payer;
+  Input.charge conn.input None
 
 (* Gives the connection to the next request, if [at_end ()] and nothing else is in the way. *)
 
@@ -476,6 +482,7 @@ let finish x at_end =
       && Input.buffered x.conn.input = 0
     in
     Option.iter Soil.Task.cancel x.sending.task;
+    forget_payer x.conn x.payer x.head.size;
     if is_kept then (
       x.conn.since <- Soil.Clock.monotonic ();
       x.place.unused <- x.conn :: x.place.unused)
@@ -535,7 +542,14 @@ let exchange scope (t : t) place conn uri ~leave ~head meth body ~patient ~on_in
     | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
   in
   let seconds = if patient then infinity else t.limits.head_seconds in
-  match first_head t conn uri meth sending ~seconds ~on_interim with
+  let payer = Soil.Budget.current () in
+  Input.charge conn.input payer;
+  let counted_head () =
+    let head = first_head t conn uri meth sending ~seconds ~on_interim in
+    Option.iter (fun payer -> Soil.Budget.count payer head.size) payer;
+    head
+  in
+  match counted_head () with
   | head ->
       let content = make_body t conn uri head ~on_trailers in
       if patient then Body.set_pace content Patient;
@@ -551,6 +565,7 @@ let exchange scope (t : t) place conn uri ~leave ~head meth body ~patient ~on_in
           head;
           content;
           on_trailers;
+          payer;
           is_finished = false;
           held;
         }
@@ -560,6 +575,7 @@ let exchange scope (t : t) place conn uri ~leave ~head meth body ~patient ~on_in
   | exception e ->
       let backtrace = Soil_backtrace.get () in
       Option.iter Soil.Task.cancel sending.task;
+      forget_payer conn payer 0;
       Soil_backtrace.reraise (mistake sending e) backtrace
 
 (** [is_idempotent m] is [true] iff a request with [m] may be repeated (RFC 9110 §9.2.2). *)

@@ -25,6 +25,7 @@ type response = {
   headers : H.t;
   framing : framing;
   persistent : bool;
+  size : int;  (** As of a request; 0 of HTTP/2, which counts it for its stream. *)
 }
 
 (** [default_http2] is the limits of HTTP/2, for either end. *)
@@ -296,13 +297,13 @@ let status_line c =
     interim one. *)
 let response input (limits : Limits.t) ~meth : response =
   well_formed @@ fun () ->
-  let (version, status), headers, _ = parse input limits Lenient status_line in
+  let (version, status), headers, size = parse input limits Lenient status_line in
   let framing =
     if meth = `HEAD || status < 200 || status = 204 || status = 304 then Length 0
     else framing headers ~version ~otherwise:To_end
   in
   let persistent = framing <> To_end && is_persistent headers version in
-  { status; version; headers; framing; persistent }
+  { status; version; headers; framing; persistent; size }
 
 (* Writing *)
 

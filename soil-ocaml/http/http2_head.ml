@@ -201,7 +201,7 @@ let response fields ~last ~meth : Head.response =
     else if meth = `HEAD || status = 204 || status = 304 then Length 0
     else framing headers ~last
   in
-  { status; version; headers; framing; persistent = true }
+  { status; version; headers; framing; persistent = true; size = 0 }
 
 (** [response_fields status l] is the fields of a response. *)
 let response_fields status l = (":status", string_of_int status) :: fields l

@@ -8,7 +8,8 @@ exception Incomplete
 
 type t = {
   flow : D.flow;
-  mutable peer : Budget.t option;
+  mutable peer : Budget.t option; (* Who sends it. *)
+  mutable payer : Budget.t option; (* For whom its bytes are counted. *)
   mutable is_patient : bool;
   mutable bytes : bytes;
   mutable first : int; (* Bytes [first … last - 1] are buffered. *)
@@ -18,13 +19,14 @@ type t = {
 }
 
 let size = 4096
-let count t n = match t.peer with Some peer -> Budget.grow peer n | None -> ()
-let give_back t n = match t.peer with Some peer -> Budget.shrink peer n | None -> ()
+let count t n = Option.iter (fun payer -> Budget.grow payer n) t.payer
+let give_back t n = Option.iter (fun payer -> Budget.shrink payer n) t.payer
 
 let unbuffered ?peer flow =
   {
     flow;
     peer;
+    payer = peer;
     is_patient = false;
     bytes = Bytes.empty;
     first = 0;
@@ -40,6 +42,11 @@ let create ?peer flow =
   t
 
 let extra t = Bytes.length t.bytes - size
+
+let charge t payer =
+  give_back t (extra t);
+  t.payer <- payer;
+  count t (extra t)
 
 let patiently t f =
   t.is_patient <- true;

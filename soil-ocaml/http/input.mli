@@ -26,8 +26,13 @@ val unbuffered : ?peer:Soil.Budget.t -> Soil.File_descriptor.flow -> t
 (** [unbuffered d] is likewise the input of [d] without a buffer: for {!read} and {!read_into} only.
 *)
 
+val charge : t -> Soil.Budget.t option -> unit
+(** [charge t payer] counts {!extra} bytes for [payer] from now on, another one than [peer]: for
+    whom a backend's answer is.
+    @raise Soil.Error if there is no room for those of now. *)
+
 val count : t -> int -> unit
-(** [count t n] counts [n] bytes for the peer, as {!Soil.Budget.grow} does. *)
+(** [count t n] counts [n] bytes for the payer, as {!Soil.Budget.grow} does. *)
 
 val give_back : t -> int -> unit
 (** [give_back t n] takes [n] bytes off what is counted. *)

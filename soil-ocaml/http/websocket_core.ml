@@ -38,10 +38,17 @@ let closed_by_peer t = t.closed
 
 (* Sending *)
 
+(* What waits behind another frame is in memory meanwhile. *)
+let wait_to_send t n =
+  Input.count t.input n;
+  let give_back () = Input.give_back t.input n in
+  Fun.protect ~finally:give_back (fun () -> Soil.Task.Mutex.lock t.sending)
+
 let send_frame t opcode payload =
   let mask = Option.map (fun mask -> mask ()) t.mask in
   let head, payload = Frame.encode ?mask opcode payload in
-  Soil.Task.Mutex.protect t.sending @@ fun () ->
+  if not (Soil.Task.Mutex.try_lock t.sending) then wait_to_send t (String.length payload);
+  Fun.protect ~finally:(fun () -> Soil.Task.Mutex.unlock t.sending) @@ fun () ->
   try Output.strings t.output [ head; payload ]
   with e ->
     (* The peer waits for the rest of the frame: the task that receives ends, too. After an error of

@@ -252,6 +252,20 @@ let windows () =
       | exception e -> bool "no room" true (B.is_refusal e));
   int "in the end" 0 (B.bytes peer)
 
+(* Messages of several tasks for a client that takes nothing. *)
+let queued () =
+  let module W = Soil_http.Websocket in
+  let before = held () in
+  let handler request =
+    W.accept request (fun ws ->
+        T.scope @@ fun scope ->
+        let send () = W.send ws (Text (String.make 50_000 'x')) in
+        List.iter (fun _ -> ignore (T.spawn scope send)) [ 1; 2; 3; 4 ])
+  in
+  serving ~handler (Test_websocket.handshake ^ "\r\n") (fun _ ->
+      T.timeout 10. (fun () -> until (fun () -> held () - before > 3 * 50_000)));
+  until (fun () -> held () = before)
+
 let tests =
   [
     in_run "pages that are compressed" compressed;
@@ -263,4 +277,5 @@ let tests =
     in_run "slow clients are turned away" slow;
     in_run "a client for whom there is no room is turned away" newest;
     in_run "a working handler isn't interrupted" working;
+    in_run "messages behind another" queued;
   ]

@@ -700,6 +700,35 @@ let budget () =
   (* The backend is in this program, too, and each of the two sends 64 KiB at a time. *)
   bool "as before" true (String.length (ask 400_000 (get "/large")) > 100_000)
 
+(* A backend's head counts for the client while it comes, and until the response has gone. *)
+let heads_of_backends () =
+  let field n = Printf.sprintf "x-%d: %s\r\n" n (String.make 1000 'x') in
+  let counted () = (Soil.Budget.statistics ()).held in
+  (* What the proxy's answer to [room] bytes is, with a head of [n] KB, and what it held before the
+     end of the body. *)
+  let ask n room =
+    let held = ref 0 in
+    let answer d =
+      skip_head d;
+      D.write_string d ("HTTP/1.1 200 OK\r\n" ^ String.concat "" (List.init n field));
+      D.write_string d "content-length: 2\r\n\r\no";
+      Soil.Clock.sleep 0.1;
+      held := counted ();
+      D.write_string d "k"
+    in
+    let serve _ = Some (fun d -> try answer d with Soil.Error _ -> ()) in
+    with_backends serve [ "http://a" ] @@ fun proxy ->
+    let before = counted () in
+    let answer = status (with_budget room (fun () -> asked proxy (get "/"))) in
+    int "given back" before (counted ());
+    (answer, !held - before)
+  in
+  string "no room" "503" (fst (ask 40 40_000));
+  let short, less = ask 0 300_000 and long, more = ask 40 300_000 in
+  string "short" "200" short;
+  string "long" "200" long;
+  bool "what it takes" true (more - less > 40_000 && more - less < 60_000)
+
 let tests =
   [
     in_run "connections are kept" keeps_connections;
@@ -730,5 +759,6 @@ let tests =
     in_run "slow uploads" slow_uploads;
     in_run "clients that stall" stalls;
     in_run "the budget" budget;
+    in_run "heads of backends" heads_of_backends;
     in_run "responses that have come" early_returns;
   ]
