@@ -28,12 +28,16 @@ def zones(context):
     return ["--disk", f"zones={disk}", "--mount", f"{ZONES}=tar:zones"]
 
 
+# Half a minute of processor time each; what they need of an image the others show
+# (docs/evidence/short-tests.md).
+LONG = ("soil.acme", "soil.otel")
+
 # More options of some, of a function of the context.
 OPTIONS = {"soil.acme": store, "soil.schedule": zones}
 
 
 def add(library, path):
-    @test(library, limit=480, shows=f"{library}'s own tests pass in an image.")
+    @test(library, limit=480, long=library in LONG, shows=f"{library}'s own tests pass in an image.")
     def suite(context):
         options = ["--net", "user", "--mem", "256M"]
         if library in OPTIONS:
