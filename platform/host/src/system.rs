@@ -243,28 +243,50 @@ impl Simulation for Host {
     }
 }
 
-/// What Linux can still give this process. When that is less than half of its memory, it first gets
-/// back what the C library's heap has free: at most once a second, and for a fiftieth of the time.
+/// The times, in nanoseconds, at which the C library's heap gives back what it has free.
+struct Trims {
+    next: AtomicU64,
+}
+
+impl Trims {
+    /// At most once in this time.
+    const PAUSE: u64 = 1_000_000_000;
+    /// At most this part of the time.
+    const SHARE: u64 = 50;
+
+    /// Whether the caller is to do it now: when less than half of the memory is free.
+    fn begin(&self, now: u64, free: u64, total: u64) -> bool {
+        let next = self.next.load(Ordering::Relaxed);
+        let later = now + Self::PAUSE;
+        let relaxed = Ordering::Relaxed;
+        free < total / 2
+            && now >= next
+            && self
+                .next
+                .compare_exchange(next, later, relaxed, relaxed)
+                .is_ok()
+    }
+
+    /// The caller has done it.
+    fn end(&self, begun: u64, now: u64) {
+        let pause = Self::PAUSE.max(Self::SHARE * now.saturating_sub(begun));
+        self.next.store(now + pause, Ordering::Relaxed);
+    }
+}
+
+/// What Linux can still give this process, after [`Trims`].
 fn free_memory() -> u64 {
-    static NEXT_TRIM: AtomicU64 = AtomicU64::new(0);
-    const SECOND: u64 = 1_000_000_000;
-    let total = Host::total_memory();
+    static TRIMS: Trims = Trims {
+        next: AtomicU64::new(0),
+    };
     let free = limit::free();
     let begun = clock(libc::CLOCK_MONOTONIC);
-    let next = NEXT_TRIM.load(Ordering::Relaxed);
-    let is_due = free < total / 2
-        && begun >= next
-        && NEXT_TRIM
-            .compare_exchange(next, begun + SECOND, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok();
-    if !is_due {
+    if !TRIMS.begin(begun, free, Host::total_memory()) {
         return free;
     }
     // SAFETY: gives back pages that no allocation uses.
     unsafe { libc::malloc_trim(0) };
-    let ended = clock(libc::CLOCK_MONOTONIC);
-    let pause = SECOND.max(50 * ended.saturating_sub(begun));
-    NEXT_TRIM.store(ended + pause, Ordering::Relaxed);
+    TRIMS.end(begun, clock(libc::CLOCK_MONOTONIC));
     limit::free()
 }
 
@@ -276,4 +298,28 @@ fn resident_pages() -> Option<u64> {
         .nth(1)?
         .parse()
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trims;
+    use core::sync::atomic::AtomicU64;
+
+    #[test]
+    fn the_heap_is_trimmed_once_a_second_for_a_fiftieth_of_the_time() {
+        const SECOND: u64 = Trims::PAUSE;
+        let trims = Trims {
+            next: AtomicU64::new(0),
+        };
+        assert!(!trims.begin(5, 50, 100), "half is free");
+        assert!(trims.begin(5, 49, 100));
+        assert!(!trims.begin(6, 49, 100), "another thread does it");
+        assert!(!trims.begin(SECOND + 4, 49, 100));
+        trims.end(5, 15);
+        assert!(!trims.begin(SECOND + 14, 49, 100));
+        assert!(trims.begin(SECOND + 15, 49, 100), "a second after its end");
+        trims.end(2 * SECOND, 3 * SECOND);
+        assert!(!trims.begin(53 * SECOND - 1, 49, 100), "it took a second");
+        assert!(trims.begin(53 * SECOND, 49, 100));
+    }
 }

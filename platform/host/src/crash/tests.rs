@@ -11,7 +11,7 @@ use std::vec::Vec;
 use symbols::File;
 
 /// Set in a process that crashes: how.
-const CRASHES_BY: &str = "SOIL_TEST_CRASH";
+const CRASHES_BY: &str = "CRASHES_BY";
 
 #[test]
 fn a_build_id_is_printed_in_hexadecimal() {
@@ -62,6 +62,7 @@ fn this_process_crashes_if_it_is_asked_to() {
         "read" => read_from(0xdead_0000),
         "code" => write_to(write_to as *const () as usize),
         "execution" => call(0xdead_0000),
+        "overflow" => drop(black_box(recurse(&[0; 1024]))),
         "abort" => std::process::abort(),
         // SAFETY: it has no preconditions.
         "signal" => drop(unsafe { libc::raise(libc::SIGFPE) }),
@@ -87,6 +88,13 @@ fn write_to(address: usize) {
 fn read_from(address: usize) {
     // SAFETY: as above.
     black_box(unsafe { *with_exposed_provenance_mut::<u64>(address) });
+}
+
+#[inline(never)]
+#[expect(unconditional_recursion)]
+fn recurse(above: &[u64; 1024]) -> u64 {
+    let own = black_box(*above);
+    recurse(&own) + own[0]
 }
 
 #[inline(never)]
@@ -148,6 +156,12 @@ fn the_first_line_says_what_happened() {
             std::format!("soil: crash: the program ended itself by {name}")
         );
     }
+}
+
+#[test]
+fn the_handler_of_the_runtime_ends_an_overflow_of_the_stack() {
+    // Rust's says so, and aborts; without it this is a SIGSEGV.
+    assert_eq!(crash("overflow").0, libc::SIGABRT);
 }
 
 #[test]
