@@ -1,4 +1,4 @@
-"""pgbench's transactions by PG'OCaml through soil.resource_pool, and pgbench as the peer (libpq, C):
+"""pgbench's transactions by PG'OCaml through soil-work.resource_pool, and pgbench as the peer (libpq, C):
 the process form on Linux's own sockets, ten connections to one PostgreSQL on loopback."""
 
 import glob

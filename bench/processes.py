@@ -160,7 +160,7 @@ class Sockets(Linux):
 
 
 class Page(Sockets):
-    """Runs a server of soil.http on Linux's own sockets."""
+    """Runs a server of soil-http on Linux's own sockets."""
 
     PROGRAM = PAGE
 
@@ -324,7 +324,7 @@ ROUNDS = 100_000
 
 
 def several(options):
-    """soil.http in two domains: requests per second beside nginx with two workers, also with 12 and
+    """soil-http in two domains: requests per second beside nginx with two workers, also with 12 and
     128 connections; how many times those of one domain with a handler that computes; and how much
     longer answers take beside a domain that computes than beside a process that does. The client
     has a part of the same processors."""

@@ -2,7 +2,7 @@
 
     What a stranger sends takes memory before the program has decided anything: unfinished heads,
     bodies, frames, parsed values. All servers of the program share one budget for it, a part of the
-    machine's memory. {!Tcp.serve} counts each connection, and [soil.http] what it reads; a program
+    machine's memory. {!Tcp.serve} counts each connection, and [soil-http] what it reads; a program
     that collects input of its own counts that with {!hold}.
 
     {b When it is used up.} {!Tcp.serve} accepts no further connection, and {!hold} waits for room.
@@ -24,9 +24,9 @@
 (** {1 In a server's handler} *)
 
 val hold : int -> unit
-(** [hold n] counts [n] bytes for the peer of this task until its connection ends ([soil.http]:
+(** [hold n] counts [n] bytes for the peer of this task until its connection ends ([soil-http]:
     until its response was sent), or until {!give_back}. Waits for room for two seconds at most, and
-    then raises {!Error.Error} with [Out_of_memory], which [soil.http] answers with 503. In tasks
+    then raises {!Error.Error} with [Out_of_memory], which [soil-http] answers with 503. In tasks
     without a peer it does nothing. [hold 0] only waits, where more is counted than there is. *)
 
 val give_back : int -> unit
@@ -65,7 +65,7 @@ type statistics = {
   evicted : int;  (** Peers closed so far, for being slow. *)
   collections : int;  (** Complete collections so far, because memory was short. *)
 }
-(** The type for the state of the budget. [soil.metrics] has it as [soil_budget_…]. *)
+(** The type for the state of the budget. [soil-sight.metrics] has it as [soil_budget_…]. *)
 
 val statistics : unit -> statistics
 

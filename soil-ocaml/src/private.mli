@@ -1,4 +1,4 @@
-(** For Soil's own sublibraries with externals, such as [soil.display]. Not for programs: it may
+(** For Soil's own sublibraries with externals, such as [soil-display]. Not for programs: it may
     change with any version. *)
 
 val operation : operation:string -> subject:string -> (int -> int) -> int

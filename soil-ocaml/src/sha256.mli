@@ -8,7 +8,7 @@
 
     Functions don't wait, and can be called in every thread and domain. A megabyte takes some
     milliseconds, during which other tasks don't run. Neither protects passwords: see
-    [soil.password]. *)
+    [soil-web.password]. *)
 
 val digest : string -> string
 (** [digest s] is the 32 bytes of SHA-256 of [s]. *)

@@ -1,4 +1,4 @@
-"""soil.grpc against gRPC's own Python library as client and server, with the cases of its
+"""soil-grpc against gRPC's own Python library as client and server, with the cases of its
 interoperability tests; gRPC-Web by Chromium."""
 
 import base64

@@ -448,7 +448,7 @@ def http2_memory_of_a_connection(context, form):
 @test(limit=1800, long=True)
 def http2_damaged_frames(context):
     """A million connections with damaged bytes end by errors of HTTP/2, and hold what they may."""
-    program = os.path.join(ROOT, "_build/default/soil-ocaml/http/test/http2/main.exe")
+    program = os.path.join(ROOT, "_build/default/packages/soil-http/test/http2/main.exe")
     context.run("env", "HTTP2_CONNECTIONS=500000", program, cwd=context.directory)
 
 

@@ -1,4 +1,4 @@
-"""soil.logs: messages to syslog servers over UDP and TCP, parsed strictly by RFC 5424 and 6587."""
+"""soil-sight.logs: messages to syslog servers over UDP and TCP, parsed strictly by RFC 5424 and 6587."""
 
 import datetime
 import re
@@ -127,7 +127,7 @@ def syslog_that_stalls(context, form):
         got, told = [], 0
         for message in frames(stream):
             *_, kind, text = parse(message)
-            if kind == "soil.logs":
+            if kind == "soil-sight.logs":
                 told += int(re.fullmatch(r"syslog tcp \S+: (\d+) messages.*", text)[1])
             else:
                 got.append(int(text.split(" ")[0]))

@@ -1,4 +1,4 @@
-"""soil.metrics: the pages of examples/service, read by the parsers of Prometheus' Python client."""
+"""soil-sight.metrics: the pages of examples/service, read by the parsers of Prometheus' Python client."""
 
 import json
 

@@ -342,7 +342,7 @@ def a_program_that_only_prints_is_not_checked(context, form):
 
 @in_every_form(forms=BOTH)
 def arguments_by_cmdliner(context, form):
-    """`soil.cmdliner`: help and version without the program's needs, usage errors before needs are
+    """`soil-cmdliner`: help and version without the program's needs, usage errors before needs are
     checked, a need that depends on an argument, and the statuses of Cmdliner."""
     program = "tests/programs/soil/terms.exe"
 

@@ -268,7 +268,7 @@ def console_without_a_display(context):
     """The error names the missing requirement and the remedy."""
     program = "tests/programs/arguments.exe"
     for form, name, options, reason in (
-        ("microvm", program, ["--display=none"], "add soil.display.console to the libraries"),
+        ("microvm", program, ["--display=none"], "add soil-display.console to the libraries"),
         ("microvm", PRINTS, [], "add --display window"),
         ("process", PRINTS, ["--display=none"], "a process has its terminal"),
     ):

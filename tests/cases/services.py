@@ -423,7 +423,7 @@ def caqti(context):
 
 @in_every_form(forms=FORMS)
 def resource_pool(context, form):
-    """200 tasks share 10 connections of PG'OCaml by soil.resource_pool while PostgreSQL restarts:
+    """200 tasks share 10 connections of PG'OCaml by soil-work.resource_pool while PostgreSQL restarts:
     each inserts its rows, tasks that give up in a use close its connection, and few attempts to
     connect meet the absent server."""
     tap = context.tap()
@@ -449,7 +449,7 @@ def resource_pool(context, form):
 
 @in_every_form(forms=FORMS)
 def jobs_in_postgresql(context, form):
-    """A queue of soil.jobs whose records are rows of PostgreSQL: the first run is killed half way,
+    """A queue of soil-work.jobs whose records are rows of PostgreSQL: the first run is killed half way,
     the next one enqueues the same jobs and ends when each has its one effect."""
     tap = context.tap()
     database(context, tap.host)()

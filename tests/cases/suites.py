@@ -3,16 +3,16 @@
 from harness.context import clean
 from harness.runner import test
 
-# Programs of `soil-ocaml`, by the libraries' names.
+# Programs of `packages`, by the libraries' names.
 SUITES = {
-    "soil.jwt": "jwt/test/main.exe",
-    "soil.oidc": "oidc/test/test_oidc.exe",
-    "soil.s3": "s3/test/test_s3.exe",
-    "soil.resource_pool": "resource_pool/test/main.exe",
-    "soil.jobs": "jobs/test/main.exe",
-    "soil.otel": "otel/test/main.exe",
-    "soil.acme": "acme/test/main.exe",
-    "soil.schedule": "schedule/test/test_schedule.exe",
+    "soil-web.jwt": "soil-web/jwt/test/main.exe",
+    "soil-web.oidc": "soil-web/oidc/test/test_oidc.exe",
+    "soil-web.s3": "soil-web/s3/test/test_s3.exe",
+    "soil-work.resource_pool": "soil-work/resource_pool/test/main.exe",
+    "soil-work.jobs": "soil-work/jobs/test/main.exe",
+    "soil-sight.otel": "soil-sight/otel/test/main.exe",
+    "soil-web.acme": "soil-web/acme/test/main.exe",
+    "soil-work.schedule": "soil-work/schedule/test/test_schedule.exe",
 }
 ZONES = "/usr/share/zoneinfo"
 
@@ -30,10 +30,10 @@ def zones(context):
 
 # Half a minute of processor time each; what they need of an image the others show
 # (docs/evidence/short-tests.md).
-LONG = ("soil.acme", "soil.otel")
+LONG = ("soil-web.acme", "soil-sight.otel")
 
 # More options of some, of a function of the context.
-OPTIONS = {"soil.acme": store, "soil.schedule": zones}
+OPTIONS = {"soil-web.acme": store, "soil-work.schedule": zones}
 
 
 def add(library, path):
@@ -42,7 +42,7 @@ def add(library, path):
         options = ["--net", "user", "--mem", "256M"]
         if library in OPTIONS:
             options += OPTIONS[library](context)
-        child = context.soil(f"soil-ocaml/{path}", "microvm", options=options)
+        child = context.soil(f"packages/{path}", "microvm", options=options)
         status, output = child.finish(context.remaining()), clean(child.text)
         assert "Test Successful" in output, output
         assert status == 0, status

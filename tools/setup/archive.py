@@ -161,7 +161,7 @@ def write_packages(folder, archive, url, number):
     """Writes the opam repository: the opam files of this repository with the archive's address."""
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     shutil.rmtree(folder / "packages", ignore_errors=True)
-    for file in sorted(ROOT.glob("*.opam")):
+    for file in sorted(ROOT.glob("opam/*.opam")):
         text = file.read_text("utf-8")
         # A package without a build needs no source.
         if "dune" in text.split("build:")[-1]:

@@ -25,7 +25,7 @@ OCAML = (".ml", ".mli", ".mll", ".mly", ".t", ".mld", "dune", ".c", ".h")
 # They list packages of OCaml.
 LISTS = ("tools/setup/packages.sh", "tools/setup/resolve.py", "README.md", ".opam")
 # OCaml folders whose tests are unit tests. dune repeats no test whose inputs are unchanged.
-TESTED = ("soil-ocaml", "tools/templates", "docs/code")
+TESTED = ("soil-ocaml", "packages", "tools/templates", "docs/code")
 # Only end-to-end tests and set-up's own tests check these.
 BEYOND = re.compile("(tests|tools|bench|examples|platform/image|kernel|libc-compat|soil-sys|docs)/")
 

@@ -3,6 +3,7 @@
 # the context soil-aarch64 of this user's projects finds them. Replaces those of an earlier call.
 set -eu
 cd "$(dirname "$0")/../.."
+. tools/setup/packages.sh
 tree=${XDG_CACHE_HOME:-$HOME/.cache}/soil/aarch64
 say() { echo "crossinstall: $*" >&2; }
 fail() { say "$@"; exit 1; }
@@ -17,8 +18,9 @@ part=$tree/lib.part
 rm -rf "$part"
 mkdir "$part"
 trap 'rm -rf "$part"' EXIT
+# shellcheck disable=SC2086
 dune install "$@" --display=quiet --context soil-aarch64 --prefix "$part/prefix" \
-  --libdir "$part/lib" soil soil-dns
+  --libdir "$part/lib" $opam_packages
 # dune puts a folder named after findlib's toolchain between.
 installed=$part/aarch64-sysroot/lib
 [ -f "$installed/soil/META" ] || installed=$part/lib

@@ -4,6 +4,7 @@
 # exactly these, even after `make clean`.
 set -eu
 cd "$(dirname "$0")/../.."
+. tools/setup/packages.sh
 
 action=$1
 prefix=$2
@@ -47,8 +48,9 @@ install)
   staging=$private/tree
   mkdir "$staging"
   dune build @install
+  # shellcheck disable=SC2086
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
-    --destdir "$staging" soil soil-dns
+    --destdir "$staging" $opam_packages
   # Generated from the command's own definition: man pages, and shells' completions.
   soil=$staging$prefix/bin/soil
   "$soil" man "$staging$prefix/share/man"

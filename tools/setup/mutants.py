@@ -160,7 +160,7 @@ def ocaml_faults(changed):
     changed = {
         path: lines
         for path, lines in changed.items()
-        if path.startswith("soil-ocaml/") and path.endswith(".ml")
+        if path.startswith(("soil-ocaml/", "packages/")) and path.endswith(".ml")
     }
     if not changed:
         return

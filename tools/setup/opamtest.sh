@@ -17,16 +17,16 @@ if [ "$(id -u)" = 0 ]; then offline() { unshare --net "$@"; }; else offline() { 
 # The packages depend on what set-up installs, and on one of its two Rusts.
 depexts() { sed -n 's/^ *\[\(.*\)\] {os-family = "debian"}$/\1/p' "$1" | tr -d '"' | tr ' ' '\n' | sort; }
 : >"$log"
-check 'what building takes' "$(printf '%s\n' $system_build | sort)" "$(depexts soil.opam)"
+check 'what building takes' "$(printf '%s\n' $system_build | sort)" "$(depexts opam/soil.opam)"
 check 'which Rust' "$rust_web
-$rust_own" "$(sed -n 's/^ *\["\(rustc.*\)"\].*/\1/p' soil.opam | sed 's/" "/ /')"
+$rust_own" "$(sed -n 's/^ *\["\(rustc.*\)"\].*/\1/p' opam/soil.opam | sed 's/" "/ /')"
 check 'what running takes, but for QEMU' "$(printf '%s\n' $system_machine | grep -vx "$qemu" | sort)" \
-  "$(depexts soil-qemu.opam)"
+  "$(depexts opam/soil-qemu.opam)"
 check 'which QEMU' 'qemu-system-arm
-qemu-system-x86' "$(sed -n 's/^ *\["\(qemu[^"]*\)"\] {.*/\1/p' soil-qemu.opam | sort)"
+qemu-system-x86' "$(sed -n 's/^ *\["\(qemu[^"]*\)"\] {.*/\1/p' opam/soil-qemu.opam | sort)"
 export OPAMROOT="$work/opam" OPAMROOTISOK=1 OPAMYES=1 OPAMCOLOR=never
 # There is no site yet (35 and 36).
-opam lint --warnings=-35-36 ./*.opam >"$log" 2>&1
+opam lint --warnings=-35-36 opam/*.opam >"$log" 2>&1
 check 'opam lint' '0 0' "$? $(grep -c 'warning\|error' "$log")"
 
 tools/setup/archive.py "$work/repository" >"$log" 2>&1

@@ -6,6 +6,10 @@
 rust_minimum=1.91
 rust_toolchain=1.95.0
 
+# Soil's own packages for opam that have files to install (opam/*.opam), in the order of their
+# dependencies.
+opam_packages="soil soil-http soil-dns"
+
 # Minimum versions, where a supported release has older ones.
 oldest="ocaml=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27 rustc=$rust_minimum cargo=$rust_minimum rustc-web=$rust_minimum cargo-web=$rust_minimum"
 

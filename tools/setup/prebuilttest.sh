@@ -90,7 +90,7 @@ case $processor in aarch64) arch=arm64 ;; *) arch=$processor ;; esac
 check "Rust's packages are for other processors" 2 "$(echo "$opam" | grep -A1 '"rustc' | grep -c "{arch != \"$arch\" & (")"
 mkdir "$work/without"
 check 'without a prebuilt archive the package is the one of this repository' '' \
-  "$(packages "$work/without" | sed '/^url {/,/^}/d' | diff soil.opam - | head -n 5)"
+  "$(packages "$work/without" | sed '/^url {/,/^}/d' | diff opam/soil.opam - | head -n 5)"
 if [ "${1:-}" = --short ]; then
   counts
   exit

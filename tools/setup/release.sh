@@ -46,9 +46,9 @@ check() {
     }
   }
   same dune-project "$(sed -n 's/^(version \(.*\))$/\1/p' dune-project)"
-  for file in *.opam; do same "$file" "$(sed -n 's/^version: "\(.*\)"$/\1/p' "$file")"; done
+  for file in opam/*.opam; do same "$file" "$(sed -n 's/^version: "\(.*\)"$/\1/p' "$file")"; done
   same CHANGELOG.md "$(echo "$heading" | sed 's/^## \[Unreleased\]: //; s/^## \[\(.*\)\] - [0-9-]*$/\1/')"
-  ! grep -nE 'https?://([^/" ]*\.)?(example(\.(com|net|org))?|invalid|test|localhost)([/:" ]|$)' dune-project ./*.opam >&2 || {
+  ! grep -nE 'https?://([^/" ]*\.)?(example(\.(com|net|org))?|invalid|test|localhost)([/:" ]|$)' dune-project opam/*.opam >&2 || {
     echo 'release: no site has such a name: remove the field' >&2
     wrong=yes
   }

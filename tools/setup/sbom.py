@@ -33,7 +33,7 @@ def crates():
 
 def packages():
     scopes = {}
-    own = {file.stem: file.read_text("utf-8") for file in sorted(archive.ROOT.glob("*.opam"))}
+    own = {file.stem: file.read_text("utf-8") for file in sorted(archive.ROOT.glob("opam/*.opam"))}
     for text in own.values():
         for field, scope in (("depends", "required"), ("depopts", "optional")):
             block = re.search(rf"^{field}: \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)

@@ -368,7 +368,7 @@ files() {
     unpack "$folder" "$@"
   fi
 }
-# The server that soil.http is compared with, and a proxy and a backend in tests: no service starts.
+# The server that soil-http is compared with, and a proxy and a backend in tests: no service starts.
 # Its libraries come with the other packages of the group.
 nginx() {
   files nginx usr/lib/nginx/modules/ngx_stream_module.so 'nginx for tests and benchmarks' nginx libnginx-mod-stream

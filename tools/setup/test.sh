@@ -184,7 +184,7 @@ if [ -n "$second" ]; then
   short step 'dune @bindings' dune build @_build/default/bindings
   short step 'dune runtest' tools/setup/dunetest.py @_build/default/runtest
   if [ -n "$long" ]; then
-    step 'systems in virtual time: 1,000 seeds' env SOIL_TEST_LONG=1 dune build --force @_build/default/soil-ocaml/sim/test/runtest
+    step 'systems in virtual time: 1,000 seeds' env SOIL_TEST_LONG=1 dune build --force @_build/default/packages/soil-sim/test/runtest
     step 'replicated: 10,000 seeds' _build/install/default/bin/soil simulate _build/default/examples/replicated/simulation/simulate.exe --seeds 1-10000
   fi
   step 'what end-to-end tests run' tests/run.py --build

@@ -330,7 +330,7 @@ fn check_console(run: &Run, program: &program::Program) -> Result<(), Failure> {
     }
     if program.shows_console == Some(false) {
         let reason = format!("{} has no console for displays", run.program.display());
-        let remedy = "add soil.display.console to the libraries of its dune file";
+        let remedy = "add soil-display.console to the libraries of its dune file";
         return Err(Failure::on(subject, reason).remedy(remedy));
     }
     if run.shown_by().is_none() {

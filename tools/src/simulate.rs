@@ -1,4 +1,4 @@
-//! `soil simulate`: runs a test of the library `soil.sim` with many seeds, shrinks its failures,
+//! `soil simulate`: runs a test of the library `soil-sim` with many seeds, shrinks its failures,
 //! and draws, debugs or bisects one run.
 //!
 //! The test runs whole programs in virtual time, with faults that its seed draws. This command and

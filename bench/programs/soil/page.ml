@@ -1,4 +1,4 @@
-(* soil.http, in both versions, with a response of 130 bytes in HTTP/1.1, head and body. Argument:
+(* soil-http, in both versions, with a response of 130 bytes in HTTP/1.1, head and body. Argument:
    PORT. *)
 
 let () =

@@ -351,7 +351,7 @@ pub fn console(stream: u8, bytes: &[u8]) -> bool {
     with(|node| node.send(CONSOLE, &[&[stream], bytes])).is_some()
 }
 
-/// Sends a note of `soil.sim`; whether this process is a node.
+/// Sends a note of `soil-sim`; whether this process is a node.
 pub fn note(bytes: &[u8]) -> bool {
     with(|node| node.send(NOTE, &[bytes])).is_some()
 }

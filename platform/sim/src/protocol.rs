@@ -1,4 +1,4 @@
-//! The messages between a node and the coordinator (`soil-ocaml/sim/wire.ml`).
+//! The messages between a node and the coordinator (`packages/soil-sim/wire.ml`).
 //!
 //! Each is a 32-bit length, a byte with its kind, and that many bytes; numbers are little-endian.
 //! The node reads [`START`] first. It sends any number of messages and then [`WAIT`], on which the
@@ -27,7 +27,7 @@ pub const DISK: u8 = 19;
 pub const CONSOLE: u8 = 20;
 /// A call that the simulation doesn't own, as text.
 pub const UNOWNED: u8 = 21;
-/// A note of the library `soil.sim`.
+/// A note of the library `soil-sim`.
 pub const NOTE: u8 = 22;
 /// The process ends with this status.
 pub const EXIT: u8 = 23;

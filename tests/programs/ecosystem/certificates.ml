@@ -1,4 +1,4 @@
-(* soil.mirage-crypto-rng: keys and certificates of x509, made from Soil's random numbers. *)
+(* soil-mirage.crypto-rng: keys and certificates of x509, made from Soil's random numbers. *)
 
 let printf = Printf.printf
 let or_fail to_string = function Ok v -> v | Error e -> failwith (to_string e)

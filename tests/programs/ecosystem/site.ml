@@ -1,4 +1,4 @@
-(* soil.mirage-kv, soil.cohttp, soil.mirage-clock, soil.fmt: a site out of a store, as a functor. *)
+(* soil-mirage.kv, soil-cohttp, soil-mirage.clock, soil-fmt: a site out of a store, as a functor. *)
 
 let ( let* ) = Lwt.bind
 

@@ -1,4 +1,4 @@
-(* A queue of soil.jobs in PostgreSQL: ADDRESS PORT. Its 100 jobs insert a row each. The test kills
+(* A queue of soil-work.jobs in PostgreSQL: ADDRESS PORT. Its 100 jobs insert a row each. The test kills
    the first run; the next one enqueues the same jobs and ends with the last row. *)
 
 module Pool = Soil_resource_pool

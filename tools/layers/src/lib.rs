@@ -64,7 +64,10 @@ pub fn references(folder: &Path) -> References {
 pub fn ocaml_references() -> References {
     let root = root();
     let mut found = References::new();
-    ocaml::references(&root.join("soil-ocaml"), &mut found);
+    ocaml::references(
+        &["soil-ocaml", "packages"].map(|name| root.join(name)),
+        &mut found,
+    );
     all_below(&root, found)
 }
 

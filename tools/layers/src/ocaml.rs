@@ -9,22 +9,25 @@ use std::path::{Path, PathBuf};
 /// Words after which a module's name isn't followed by a full stop.
 const OPENERS: [&str; 4] = ["open", "!", "include", "="];
 
-/// Adds the references between the libraries below `folder`, without their tests. A library's
+/// Adds the references between the libraries below the folders, without their tests. A library's
 /// modules are those in its folder, and in folders below that have none of their own.
 ///
 /// # Panics
 /// If a file can't be read.
-pub fn references(folder: &Path, into: &mut References) {
+pub fn references(folders: &[PathBuf], into: &mut References) {
     let mut libraries = BTreeMap::new();
     let mut stanzas = Vec::new();
     let mut modules: BTreeMap<PathBuf, BTreeMap<String, PathBuf>> = BTreeMap::new();
     let mut files = Vec::new();
-    read_folder(folder, folder, &mut files);
+    for folder in folders {
+        read_folder(folder, folder, &mut files);
+    }
     for (owner, file) in &files {
         if file.ends_with("dune") {
             let text = fs::read_to_string(file).expect("a file of dune");
             let names: Vec<String> = words(&text, ";").collect();
-            for pair in names.windows(2).filter(|pair| pair[0].ends_with("name")) {
+            let is_name = |word: &str| matches!(word, "name" | "public_name");
+            for pair in names.windows(2).filter(|pair| is_name(&pair[0])) {
                 libraries.insert(pair[1].clone(), file.clone());
             }
             stanzas.push((file, names));

@@ -109,7 +109,7 @@ fn ocaml_modules_refer_to_those_of_their_library() {
         ],
     );
     let mut references = References::new();
-    layers::ocaml::references(&folder, &mut references);
+    layers::ocaml::references(std::slice::from_ref(&folder), &mut references);
     assert_eq!(
         lines(&references, &folder),
         [

@@ -17,7 +17,7 @@ soil simulate test.exe --seed 41 --trace run.html
 soil simulate test.exe --seed 41 --gdb db1 --at 4.1
 soil simulate test.exe --seed 41 --bisect v1.2
 
-TEST is a program of the library soil.sim. It runs in its own folder, once for each seed, with PATH,
+TEST is a program of the library soil-sim. It runs in its own folder, once for each seed, with PATH,
 HOME, TZ=UTC, LC_ALL=C and the variables of --env only. Exit status: 0 if nothing failed, otherwise
 1.";
 

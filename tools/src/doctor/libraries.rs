@@ -7,33 +7,33 @@ use std::process::{Command, Stdio};
 
 /// Each with the OCaml library that it is for.
 const OPTIONAL: &[(&str, &str)] = &[
-    ("soil.acme", "x509"),
-    ("soil.cmdliner", "cmdliner"),
-    ("soil.cohttp", "cohttp"),
-    ("soil.cstruct", "cstruct"),
-    ("soil.fmt", "fmt"),
-    ("soil.grpc", "cohttp"),
-    ("soil.http", "cohttp"),
-    ("soil.http.gzip", "camlzip"),
-    ("soil.http.logs", "logs"),
-    ("soil.http.yojson", "yojson"),
-    ("soil.ipaddr", "ipaddr"),
-    ("soil.jwt", "mirage-crypto-pk"),
-    ("soil.logs", "logs"),
+    ("soil-cmdliner", "cmdliner"),
+    ("soil-cohttp", "cohttp"),
+    ("soil-cstruct", "cstruct"),
+    ("soil-fmt", "fmt"),
+    ("soil-grpc", "cohttp"),
+    ("soil-http", "cohttp"),
+    ("soil-http.gzip", "camlzip"),
+    ("soil-http.logs", "logs"),
+    ("soil-http.yojson", "yojson"),
+    ("soil-ipaddr", "ipaddr"),
+    ("soil-mirage.clock", "mirage-clock"),
+    ("soil-mirage.crypto-rng", "mirage-crypto-rng"),
+    ("soil-mirage.kv", "mirage-kv"),
+    ("soil-mtime", "mtime"),
+    ("soil-ptime", "ptime"),
+    ("soil-sight.logs", "logs"),
+    ("soil-sight.otel", "cohttp"),
+    ("soil-sight.otel.grpc", "cohttp"),
+    ("soil-sight.otel.http", "cohttp"),
+    ("soil-sight.otel.logs", "logs"),
+    ("soil-sight.otel.metrics", "cohttp"),
+    ("soil-web.acme", "x509"),
+    ("soil-web.jwt", "mirage-crypto-pk"),
+    ("soil-web.oidc", "digestif"),
+    ("soil-web.s3", "cohttp"),
     ("soil.lwt", "lwt"),
     ("soil.lwt.unix", "lwt"),
-    ("soil.mirage-clock", "mirage-clock"),
-    ("soil.mirage-crypto-rng", "mirage-crypto-rng"),
-    ("soil.mirage-kv", "mirage-kv"),
-    ("soil.mtime", "mtime"),
-    ("soil.oidc", "digestif"),
-    ("soil.otel", "cohttp"),
-    ("soil.otel.grpc", "cohttp"),
-    ("soil.otel.http", "cohttp"),
-    ("soil.otel.logs", "logs"),
-    ("soil.otel.metrics", "cohttp"),
-    ("soil.ptime", "ptime"),
-    ("soil.s3", "cohttp"),
 ];
 
 /// The libraries that findlib has, or those that it lacks.
@@ -78,11 +78,11 @@ mod tests {
         };
         assert_eq!(missing(&all("")), Ok("all 27 optional ones".to_owned()));
         assert_eq!(
-            missing(&all("soil.http.gzip")),
-            Err("no soil.http.gzip (for camlzip)".to_owned())
+            missing(&all("soil-http.gzip")),
+            Err("no soil-http.gzip (for camlzip)".to_owned())
         );
         let none = missing("ocamlfind: nothing\n").unwrap_err();
-        assert!(none.contains("soil.http (for cohttp), soil.http.gzip (for camlzip)"));
+        assert!(none.contains("soil-http (for cohttp), soil-http.gzip (for camlzip)"));
     }
 
     /// Public names of the optional libraries below a folder, by their `dune` files.
@@ -106,8 +106,10 @@ mod tests {
     #[test]
     fn all_optional_libraries_are_known() {
         let mut names = Vec::new();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../soil-ocaml");
-        optional_below(&folder, &mut names);
+        for folder in ["../soil-ocaml", "../packages"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            optional_below(&folder, &mut names);
+        }
         names.sort();
         let known: Vec<&str> = OPTIONAL.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, known);

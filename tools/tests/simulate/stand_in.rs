@@ -1,4 +1,4 @@
-//! The stand-in for a test of the library soil.sim: a shell script that follows the contract.
+//! The stand-in for a test of the library soil-sim: a shell script that follows the contract.
 
 use std::fs;
 use std::io::Write as _;
