@@ -73,7 +73,18 @@ def short(text):
 
 def changed_lines(commit):
     """The ranges of lines of each file that differ from the commit."""
-    words = ["git", "diff", "-U0", "--no-renames", "--no-ext-diff", commit, "--", "*.rs", "*.ml"]
+    words = [
+        "git",
+        "diff",
+        "-U0",
+        "--find-renames",
+        "-l0",
+        "--no-ext-diff",
+        commit,
+        "--",
+        "*.rs",
+        "*.ml",
+    ]
     diff = check.output(*words)
     found, path = {}, None
     for line in diff.splitlines():

@@ -24,6 +24,7 @@ FILES = {
     "tests/mutants.tsv": HEAD,
     "soil-ocaml/tiny/dune": "(library (name tiny))\n",
     "soil-ocaml/tiny/tiny.ml": "let before n = n + 1\n",
+    "soil-ocaml/tiny/old.ml": "let triple n = n * 3\n",
     "soil-ocaml/tiny/test/dune": "(test (name test) (libraries tiny))\n",
     "soil-ocaml/tiny/test/test.ml": """
 let () =
@@ -88,7 +89,7 @@ def git(folder, *words):
 
 
 def repository(folder):
-    """A repository whose last commit changes two files."""
+    """A repository whose last commit changes two files, and moves one."""
     write(folder, FILES)
     for name in ("tools/setup/mutants.py", "tools/setup/check.py", "tools/mutants"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
@@ -98,6 +99,8 @@ def repository(folder):
     git(folder, "init", "-q")
     for files in ({}, CHANGED):
         write(folder, files)
+        if files:
+            git(folder, "mv", "soil-ocaml/tiny/old.ml", "soil-ocaml/tiny/moved.ml")
         git(folder, "add", "-A")
         git(folder, "commit", "-q", "-m", "tiny")
 

@@ -8,7 +8,7 @@ rust_toolchain=1.95.0
 
 # Soil's own packages for opam that have files to install (opam/*.opam), in the order of their
 # dependencies.
-opam_packages="soil soil-http soil-dns"
+opam_packages="soil soil-http soil-grpc soil-sight soil-work soil-dns soil-display soil-sim soil-cohttp soil-cmdliner soil-cstruct soil-fmt soil-ipaddr soil-mtime soil-ptime soil-mirage soil-web"
 
 # Minimum versions, where a supported release has older ones.
 oldest="ocaml=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27 rustc=$rust_minimum cargo=$rust_minimum rustc-web=$rust_minimum cargo-web=$rust_minimum"

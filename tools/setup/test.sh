@@ -280,6 +280,7 @@ rest step 'set-up and apt' tools/setup/apttest.sh
 rest step 'set-up for arm64' tools/setup/crosstest.sh
 until [ -e "$built" ] || ! kill -0 "$row" 2>/dev/null; do sleep 0.2; done
 rest step 'set-up and install' tools/setup/selftest.sh
+rest step 'packages, each alone' tools/setup/alonetest.sh
 # The suite by the commit, so that each has its turn.
 number=$(git rev-list --count HEAD 2>/dev/null || echo 0)
 # shellcheck disable=SC2046
