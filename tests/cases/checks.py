@@ -75,7 +75,8 @@ def make_check_takes_what_changed(context):
     add(folder, "packages/soil-http/server.ml", "packages/soil-cstruct/new.ml", "tools/setup/test.sh")
     found, _, _ = steps(context, folder, "HEAD")
     assert found["cargo clippy and test"][-2:] == ["-p", "soil-bindgen"], found
-    aliases = [f"@_build/default/soil-ocaml/{name}" for name in ("check", "runtest")]
+    packages = [f"@_build/default/packages/soil-{name}" for name in ("cstruct", "http")]
+    aliases = [f"{package}/{name}" for package in packages for name in ("check", "runtest")]
     assert found["dune runtest"][1:] == aliases, found
     assert "dune @fmt" in found and found["syntax"] == ["sh", "-n", "tools/setup/test.sh"], found
 

@@ -24,8 +24,9 @@ CARGO = ("src/", "tests/", "examples/", "proptest-regressions/", "build.rs", "Ca
 OCAML = (".ml", ".mli", ".mll", ".mly", ".t", ".mld", "dune", ".c", ".h")
 # They list packages of OCaml.
 LISTS = ("tools/setup/packages.sh", "tools/setup/resolve.py", "README.md", ".opam")
-# OCaml folders whose tests are unit tests. dune repeats no test whose inputs are unchanged.
-TESTED = ("soil-ocaml", "packages", "tools/templates", "docs/code")
+# OCaml folders whose tests are unit tests, each package's own. dune repeats no test whose inputs
+# are unchanged.
+TESTED = re.compile("(soil-ocaml|packages/[^/]+|tools/templates|docs/code)/")
 # Only end-to-end tests and set-up's own tests check these.
 BEYOND = re.compile("(tests|tools|bench|examples|platform/image|kernel|libc-compat|soil-sys|docs)/")
 
@@ -112,7 +113,7 @@ def steps(paths):
     if own:
         # cargo compiles only the crates that use the changed ones.
         yield "cargo check", ["cargo", "check", "-q", "--locked", "--workspace"]
-    tested = [top for top in TESTED if any(path.startswith(top + "/") for path in ocaml)]
+    tested = sorted({found[1] for path in ocaml if (found := TESTED.match(path))})
     if tested:
         aliases = [f"@_build/default/{top}/{of}" for top in tested for of in ("check", "runtest")]
         yield "dune runtest", ["tools/setup/dunetest.py", *aliases]
