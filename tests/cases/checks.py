@@ -72,7 +72,12 @@ def make_check_takes_what_changed(context):
     skips(found, "dune runtest", "dune @fmt")
 
     # Against the commit that has the crates, only later changes count.
-    add(folder, "packages/soil-http/server.ml", "packages/soil-cstruct/new.ml", "tools/setup/test.sh")
+    add(
+        folder,
+        "packages/soil-http/server.ml",
+        "packages/soil-cstruct/new.ml",
+        "tools/setup/test.sh",
+    )
     found, _, _ = steps(context, folder, "HEAD")
     assert found["cargo clippy and test"][-2:] == ["-p", "soil-bindgen"], found
     packages = [f"@_build/default/packages/soil-{name}" for name in ("cstruct", "http")]

@@ -37,7 +37,9 @@ OPTIONS = {"soil-web.acme": store, "soil-work.schedule": zones}
 
 
 def add(library, path):
-    @test(library, limit=480, long=library in LONG, shows=f"{library}'s own tests pass in an image.")
+    @test(
+        library, limit=480, long=library in LONG, shows=f"{library}'s own tests pass in an image."
+    )
     def suite(context):
         options = ["--net", "user", "--mem", "256M"]
         if library in OPTIONS:
