@@ -47,3 +47,20 @@ fn packages_need_those_that_the_page_names() {
         assert!(needs.is_subset(&above), "{name}: {needs:?}");
     }
 }
+
+#[test]
+fn each_package_has_its_page_changes_and_opam_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folders = std::fs::read_dir(root.join("packages")).expect("the folder");
+    let folders = folders.map(|entry| entry.expect("an entry").path());
+    let mut count = 0;
+    for folder in folders.filter(|path| path.is_dir()) {
+        let name = folder.file_name().expect("a name").to_string_lossy();
+        let opam = root.join(std::format!("opam/{name}.opam"));
+        for file in [folder.join("README.md"), folder.join("CHANGES.md"), opam] {
+            assert!(file.is_file(), "{} is missing", file.display());
+        }
+        count += 1;
+    }
+    assert!(count >= 16, "{count} packages");
+}
