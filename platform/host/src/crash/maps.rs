@@ -65,6 +65,15 @@ impl Modules {
         }
     }
 
+    /// One, without a file.
+    #[cfg(test)]
+    pub fn only(addresses: core::ops::Range<u64>) -> Self {
+        let mut modules = Self::new();
+        (modules.list[0].start, modules.list[0].end) = (addresses.start, addresses.end);
+        modules.count = 1;
+        modules
+    }
+
     /// Reads them.
     pub fn read(&mut self) {
         let room = self.program.len() - 1;

@@ -218,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn the_call_is_in_the_code_as_well() {
+        let call = after_calls()[0];
+        for (code, is_return) in [
+            (call - 8..call + 8, true),
+            (call..call + 8, false),
+            (call - 8..call, false),
+        ] {
+            let modules = Modules::only(code);
+            assert_eq!(is_return_address(&modules, call), is_return);
+        }
+    }
+
+    #[test]
     fn return_addresses_of_a_stack_come_in_their_order() {
         let modules = modules();
         let [a, b, c, ..] = after_calls();
