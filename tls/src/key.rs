@@ -147,7 +147,7 @@ fn of_modulus(contents: &[u8]) -> Option<Unsupported> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EC, Unsupported};
+    use super::{EC, RSA, Unsupported};
     use alloc::vec::Vec;
     use proptest::prelude::{any, proptest};
     use rustls::pki_types::PrivateKeyDer;
@@ -172,6 +172,27 @@ mod tests {
         assert_eq!(kind(&[&[0x2b, 0x65, 0x71]]).as_deref(), Some("Ed448"));
         assert_eq!(kind(&[&[0x2b, 0x65, 0x70]]), None, "Ed25519");
         assert_eq!(kind(&[&[1, 2, 3]]), None);
+    }
+
+    #[test]
+    fn an_rsa_key_that_is_too_short_has_its_bits_in_its_name() {
+        let name = |key| Unsupported::of_private(&key).map(|found| found.name);
+        let key = |modulus: &[u8]| {
+            let parts = [element(2, &[0]), element(2, modulus), element(2, &[3])];
+            element(0x30, &parts.concat())
+        };
+        let pkcs1 = |modulus: &[u8]| name(PrivateKeyDer::Pkcs1(key(modulus).into()));
+        assert_eq!(pkcs1(&[0xff; 64]).as_deref(), Some("RSA of 512 bits"));
+        assert_eq!(pkcs1(&[0, 0x1f, 0xff]).as_deref(), Some("RSA of 13 bits"));
+        assert_eq!(pkcs1(&[0]), None, "malformed");
+        // RFC 5958, 2: version, algorithm, and the key as octets.
+        let pkcs8 = [
+            element(2, &[0]),
+            element(0x30, &element(6, RSA)),
+            element(4, &key(&[0xff; 64])),
+        ];
+        let pkcs8 = PrivateKeyDer::Pkcs8(element(0x30, &pkcs8.concat()).into());
+        assert_eq!(name(pkcs8).as_deref(), Some("RSA of 512 bits"));
     }
 
     #[test]
